@@ -1,0 +1,17 @@
+//! An encrypted streaming relay for LLM APIs: the protocol core, a client library and the server.
+//!
+//! ```text
+//!  client, server      shells: sockets, clocks, tasks. They never import each other.
+//!      │
+//!    driver            the one pump: any AsyncRead + AsyncWrite and a proto::Connection
+//!      │
+//!    http              LLM API messages to and from exchanges: header policy, checks. No IO.
+//!      │
+//!    proto             the core: bytes, `now` and randomness in; bytes, events and deadlines out
+//! ```
+//!
+//! The wire is described in `protocol.md`, whose sections the comments cite as "section 4.2". Without default features only
+//! [`proto`] and [`http`] are built, and no runtime is in the dependency tree.
+
+pub mod http;
+pub mod proto;

@@ -1,0 +1,202 @@
+//! ERROR, CANCEL, PING, GOAWAY and the frames of resumption (sections 5.3, 5.7, 7).
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{
+    super::{
+        cbor::{MapReader, MapWriter, required},
+        error::{Code, Error, Fault},
+        limits,
+        wire::{Reader, put_varint},
+    },
+    lone_varint,
+};
+
+/// What an ERROR says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Stable code.
+    pub code: Code,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// Whether repeating is safe: the upstream was certainly not called.
+    pub retry: bool,
+    /// A sentence for a person; never holds a key, a header value, a body or a query string.
+    pub text: String,
+    /// Milliseconds to wait before a retry.
+    pub after: Option<u64>,
+}
+
+impl Notice {
+    /// A notice with this code; not safe to repeat unless said otherwise.
+    pub fn new(code: Code, fault: Fault, text: impl Into<String>) -> Self {
+        Self { code, fault, retry: false, text: text.into(), after: None }
+    }
+
+    /// The same, and repeating is safe.
+    #[must_use]
+    pub fn retry_safe(self) -> Self {
+        Self { retry: true, ..self }
+    }
+
+    pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
+        let mut map = MapReader::new(head)?;
+        Ok(Self {
+            code: Code::from_number(required(map.ranged(0, 0..=0xffff)?)? as u16),
+            // A fault that a later version adds is somebody's on the way.
+            fault: Fault::from_number(required(map.uint(1)?)?).unwrap_or(Fault::Network),
+            retry: required(map.bool(2)?)?,
+            text: required(map.text(3, limits::ERROR_TEXT)?)?,
+            after: map.uint(4)?,
+        })
+    }
+
+    /// The encoded head; a longer text is cut.
+    pub fn encode(&self) -> Bytes {
+        let mut map = MapWriter::default();
+        map.put(0, self.code.number()).put(1, self.fault.number()).put(2, self.retry);
+        map.put(3, cut(&self.text)).put_some(4, self.after);
+        map.encode().into()
+    }
+}
+
+/// The text, cut to its limit at a character's boundary.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(limits::ERROR_TEXT)]
+}
+
+/// Why an exchange is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CancelReason {
+    /// The caller went away.
+    CallerGone,
+    /// The request body failed.
+    UploadFailed,
+    /// The client refused the response.
+    ResponseRefused,
+}
+
+impl CancelReason {
+    /// The number on the wire.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::CallerGone => 0,
+            Self::UploadFailed => 1,
+            Self::ResponseRefused => 2,
+        }
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, Error> {
+        match lone_varint(payload)? {
+            0 => Ok(Self::CallerGone),
+            1 => Ok(Self::UploadFailed),
+            2 => Ok(Self::ResponseRefused),
+            _ => Err(Error::Malformed("a number out of its range")),
+        }
+    }
+}
+
+/// PING and PONG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ping {
+    /// Comes back as it is.
+    pub token: [u8; 8],
+    /// Milliseconds since the upstream of this exchange gave its last byte; 0 from clients.
+    pub silence: u64,
+}
+
+impl Ping {
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(payload);
+        let ping = Self { token: reader.array()?, silence: reader.varint()? };
+        reader.finish()?;
+        Ok(ping)
+    }
+
+    /// The encoded payload.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(16);
+        out.put_slice(&self.token);
+        put_varint(&mut out, self.silence);
+        out.freeze()
+    }
+}
+
+/// No new exchanges here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoAway {
+    /// Why; `None` for no particular reason.
+    pub code: Option<Code>,
+    /// The last exchange that its sender will serve.
+    pub last: u32,
+    /// A sentence for a person.
+    pub text: String,
+}
+
+impl GoAway {
+    pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
+        let mut map = MapReader::new(head)?;
+        let code = required(map.ranged(0, 0..=0xffff)?)? as u16;
+        Ok(Self {
+            code: (code != 0).then(|| Code::from_number(code)),
+            last: required(map.ranged(1, 0..=limits::EXCHANGE.into())?)? as u32,
+            text: map.text(2, limits::ERROR_TEXT)?.unwrap_or_default(),
+        })
+    }
+
+    /// The encoded head; a longer text is cut.
+    pub fn encode(&self) -> Bytes {
+        let mut map = MapWriter::default();
+        map.put(0, self.code.map_or(0, Code::number)).put(1, self.last);
+        map.put_some(2, (!self.text.is_empty()).then(|| cut(&self.text)));
+        map.encode().into()
+    }
+}
+
+/// Comes back for a cut exchange (section 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The request's ID.
+    pub id: [u8; 16],
+    /// The next seq wanted.
+    pub next: u64,
+    /// Initial download credit.
+    pub credit: u64,
+}
+
+impl Resume {
+    pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
+        let mut map = MapReader::new(head)?;
+        Ok(Self {
+            id: required(map.array(0)?)?,
+            next: required(map.uint(1)?)?,
+            credit: required(map.ranged(2, limits::CREDIT_MIN..=limits::CREDIT_MAX)?)?,
+        })
+    }
+
+    /// The encoded head.
+    pub fn encode(&self) -> Bytes {
+        MapWriter::default().put(0, &self.id[..]).put(1, self.next).put(2, self.credit).encode().into()
+    }
+}
+
+/// A cut exchange goes on (section 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Bytes of the request body that the server has.
+    pub received: u64,
+    /// Upload credit that is left.
+    pub credit: u64,
+}
+
+impl Resumed {
+    pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
+        let mut map = MapReader::new(head)?;
+        Ok(Self { received: required(map.uint(0)?)?, credit: required(map.ranged(1, 0..=limits::CREDIT_MAX)?)? })
+    }
+
+    /// The encoded head.
+    pub fn encode(&self) -> Bytes {
+        MapWriter::default().put(0, self.received).put(1, self.credit).encode().into()
+    }
+}

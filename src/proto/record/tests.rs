@@ -1,0 +1,73 @@
+//! Records against their rules.
+
+use super::{super::suite::AES_GCM, *};
+
+fn schedule() -> Schedule {
+    Schedule::new(&[1; 32], &Secret::new([2; 32]))
+}
+
+fn sealed(sealer: &mut Sealer, text: &[u8]) -> BytesMut {
+    let mut out = BytesMut::new();
+    let start = Sealer::begin(&mut out);
+    out.put_slice(text);
+    sealer.seal(&mut out, start).expect("seals");
+    out
+}
+
+#[test]
+fn records_open_in_the_order_in_which_they_were_sealed() {
+    let (mut sealer, mut opener) = (Sealer::new(schedule(), &AES_GCM), Opener::new(schedule(), &AES_GCM));
+    let mut wire = BytesMut::new();
+    for size in [1, 512, RECORD_PLAINTEXT] {
+        wire.unsplit(sealed(&mut sealer, &vec![7; size]));
+    }
+    for size in [1, 512, RECORD_PLAINTEXT] {
+        assert_eq!(opener.open(&mut wire).expect("opens").expect("is whole"), vec![7; size]);
+    }
+    assert_eq!(opener.open(&mut wire), Ok(None));
+}
+
+#[test]
+fn the_ratchet_turns_at_the_epoch_on_both_sides() {
+    let (mut sealer, mut opener) = (Sealer::new(schedule(), &AES_GCM), Opener::new(schedule(), &AES_GCM));
+    for first in [(1 << EPOCH_BITS) - 1, (3 << EPOCH_BITS) - 1] {
+        (sealer.0.next, opener.0.next) = (first, first);
+        let before = sealed(&mut sealer, b"a");
+        let after = sealed(&mut sealer, b"a");
+        assert_ne!(before, after);
+        assert_eq!(opener.open(&mut before.clone()).expect("opens").as_deref(), Some(&b"a"[..]));
+        assert_eq!(opener.open(&mut after.clone()).expect("opens").as_deref(), Some(&b"a"[..]));
+        assert_eq!((sealer.0.epoch, opener.0.epoch), ((first + 1) >> EPOCH_BITS, (first + 1) >> EPOCH_BITS));
+    }
+}
+
+#[test]
+fn a_session_ends_before_its_counter_does() {
+    let mut keys = Keys::new(schedule(), &AES_GCM);
+    keys.next = SESSION_RECORDS;
+    assert!(keys.nonce().is_err());
+}
+
+#[test]
+fn damage_repeats_gaps_and_swaps_do_not_verify() {
+    let mut sealer = Sealer::new(schedule(), &AES_GCM);
+    let (one, two) = (sealed(&mut sealer, b"one"), sealed(&mut sealer, b"two"));
+    let opener = || Opener::new(schedule(), &AES_GCM);
+    for at in 2..one.len() {
+        let mut damaged = one.clone();
+        damaged[at] ^= 1;
+        assert_eq!(opener().open(&mut damaged), Err(Error::Unauthentic("record")), "at {at}");
+    }
+    assert_eq!(opener().open(&mut two.clone()), Err(Error::Unauthentic("record")), "a gap, or a swap");
+    let mut twice = opener();
+    assert!(twice.open(&mut one.clone()).is_ok());
+    assert_eq!(twice.open(&mut one.clone()), Err(Error::Unauthentic("record")), "a repeat");
+}
+
+#[test]
+fn a_length_out_of_range_is_refused_before_more_is_awaited() {
+    for size in [0, 16, RECORD_PLAINTEXT + TAG + 1, 0xffff] {
+        let mut input = BytesMut::from(&(size as u16).to_be_bytes()[..]);
+        assert!(matches!(Opener::new(schedule(), &AES_GCM).open(&mut input), Err(Error::Malformed(_))), "{size}");
+    }
+}
