@@ -13,5 +13,11 @@
 //! The wire is described in `protocol.md`, whose sections the comments cite as "section 4.2". Without default features only
 //! [`proto`] and [`http`] are built, and no runtime is in the dependency tree.
 
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(any(feature = "client", feature = "server"))]
+mod driver;
 pub mod http;
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod server;

@@ -7,52 +7,125 @@ use super::{
     error::{Code, Error},
     frame::{Header, Headers},
     limits,
-    wire::VARINT_MAX,
+    wire::{Reader, VARINT_MAX},
 };
 
-/// Reads heads. Known keys are taken in ascending order; others are skipped.
-#[derive(Debug)]
-pub(super) struct MapReader {
-    entries: Vec<(u64, Value)>,
+/// Major types (RFC 8949 section 3.1).
+mod major {
+    pub(super) const UINT: u8 = 0;
+    pub(super) const NEGATIVE: u8 = 1;
+    pub(super) const BYTES: u8 = 2;
+    pub(super) const TEXT: u8 = 3;
+    pub(super) const ARRAY: u8 = 4;
+    pub(super) const MAP: u8 = 5;
+    pub(super) const TAG: u8 = 6;
 }
 
-impl MapReader {
+/// Simple values.
+const FALSE: &[u8] = &[0xf4];
+const TRUE: &[u8] = &[0xf5];
+const NULL: &[u8] = &[0xf6];
+
+const UNREADABLE: Error = Error::Malformed("a head that is not well-formed CBOR in deterministic encoding");
+
+/// The start of an item: major type, additional information, argument; the latter in its shortest form.
+fn initial(reader: &mut Reader<'_>) -> Result<(u8, u8, u64), Error> {
+    let first = reader.u8()?;
+    let (major, info) = (first >> 5, first & 0x1f);
+    let (argument, least) = match info {
+        0..24 => (info.into(), 0),
+        24 => (reader.u8()?.into(), 24),
+        25 => (u16::from_be_bytes(reader.array()?).into(), 1 << 8),
+        26 => (u32::from_be_bytes(reader.array()?).into(), 1 << 16),
+        27 => (u64::from_be_bytes(reader.array()?), 1 << 32),
+        _ => return Err(UNREADABLE),
+    };
+    if major <= major::TAG && argument < least { Err(UNREADABLE) } else { Ok((major, info, argument)) }
+}
+
+/// Checks the next item, inside `depth` others, and gives its encoding. No length is believed: what it claims must be there.
+fn item<'a>(reader: &mut Reader<'a>, depth: usize) -> Result<&'a [u8], Error> {
+    let mut whole = *reader;
+    let (major, info, argument) = initial(reader)?;
+    if (major::ARRAY..=major::TAG).contains(&major) && depth == limits::CBOR_DEPTH {
+        return Err(Error::Malformed("a head that is nested too deep"));
+    }
+    match major {
+        major::UINT | major::NEGATIVE => {}
+        major::BYTES | major::TEXT => {
+            let bytes = reader.take(usize::try_from(argument).map_err(|_| UNREADABLE)?)?;
+            if major == major::TEXT && core::str::from_utf8(bytes).is_err() {
+                return Err(Error::Malformed("text that is not UTF-8"));
+            }
+        }
+        major::ARRAY => {
+            for _ in 0..argument {
+                item(reader, depth + 1)?;
+            }
+        }
+        major::MAP => {
+            let mut last: Option<&[u8]> = None;
+            for _ in 0..argument {
+                let key = item(reader, depth + 1)?;
+                if last.is_some_and(|last| key <= last) {
+                    return Err(Error::Malformed("keys that repeat or do not ascend"));
+                }
+                last = Some(key);
+                item(reader, depth + 1)?;
+            }
+        }
+        major::TAG => _ = item(reader, depth + 1)?,
+        _ if info == 24 && argument < 32 => return Err(UNREADABLE),
+        _ => {}
+    }
+    let encoding = whole.take(whole.len() - reader.len())?;
+    // A float of four or eight bytes.
+    if major > major::TAG && info > 25 && !ciborium::from_reader(encoding).is_ok_and(|value: Value| encode(&value) == encoding)
+    {
+        return Err(UNREADABLE);
+    }
+    Ok(encoding)
+}
+
+/// Reads heads. Known keys are taken; others are skipped.
+#[derive(Debug)]
+pub(super) struct MapReader<'a> {
+    /// Keys, and the encodings of their values, which are well-formed and deterministic.
+    entries: Vec<(u64, &'a [u8])>,
+}
+
+impl<'a> MapReader<'a> {
     /// Reads one map and gives back what follows it.
-    pub(super) fn prefix(mut bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
+    pub(super) fn prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Error> {
         if bytes.len() > limits::HEAD {
             return Err(Error::Misbehaved(Code::TooLarge, "a head over its limit"));
         }
-        let whole = bytes;
-        let value: Value = ciborium::de::from_reader_with_recursion_limit(&mut bytes, limits::CBOR_DEPTH)
-            .map_err(|_| Error::Malformed("a head that is not well-formed CBOR or is nested too deep"))?;
-        if encode(&value) != whole[..whole.len() - bytes.len()] {
-            return Err(Error::Malformed("a head that is not in deterministic encoding"));
-        }
-        let Value::Map(pairs) = value else { return Err(Error::Malformed("a head that is not a map")) };
-        Ok((Self::ascending(pairs)?, bytes))
+        let mut reader = Reader::new(bytes);
+        let map = item(&mut reader, 0)?;
+        Ok((Self::defined(map)?, reader.rest()))
     }
 
-    fn ascending(pairs: Vec<(Value, Value)>) -> Result<Self, Error> {
-        let mut entries = Vec::with_capacity(pairs.len());
-        let mut next = Some(0);
-        for (key, value) in pairs {
-            let key = uint(key).ok_or(Error::Malformed("a key that is not an unsigned integer"))?;
-            if next.is_none_or(|next| key < next) {
-                return Err(Error::Malformed("keys that repeat or do not ascend"));
-            }
-            next = key.checked_add(1);
-            entries.push((key, value));
+    /// A map of this protocol: its keys are unsigned integers. That they ascend was checked.
+    fn defined(map: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(map);
+        let (major::MAP, _, count) = initial(&mut reader)? else { return Err(Error::Malformed("a value that is not a map")) };
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let (major::UINT, _, key) = initial(&mut reader)? else {
+                return Err(Error::Malformed("a key that is not an unsigned integer"));
+            };
+            entries.push((key, item(&mut reader, 0)?));
         }
         Ok(Self { entries })
     }
 
     /// Reads a head that fills `bytes`.
-    pub(super) fn new(bytes: &[u8]) -> Result<Self, Error> {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Error> {
         let (map, rest) = Self::prefix(bytes)?;
         if rest.is_empty() { Ok(map) } else { Err(Error::Malformed("bytes after a head")) }
     }
 
-    fn take(&mut self, key: u64) -> Option<Value> {
+    fn take(&mut self, key: u64) -> Option<&'a [u8]> {
         let at = self.entries.iter().position(|(found, _)| *found == key)?;
         Some(self.entries.swap_remove(at).1)
     }
@@ -74,7 +147,7 @@ impl MapReader {
     pub(super) fn uint_or_null(&mut self, key: u64) -> Result<Option<Option<u64>>, Error> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Null) => Ok(Some(None)),
+            Some(NULL) => Ok(Some(None)),
             Some(value) => {
                 uint(value).map(|value| Some(Some(value))).ok_or(Error::Malformed("a value that is neither number nor null"))
             }
@@ -82,63 +155,72 @@ impl MapReader {
     }
 
     pub(super) fn bool(&mut self, key: u64) -> Result<Option<bool>, Error> {
-        self.take(key).map(|value| value.as_bool().ok_or(Error::Malformed("a value that is not a boolean"))).transpose()
-    }
-
-    pub(super) fn text(&mut self, key: u64, most: usize) -> Result<Option<String>, Error> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Text(text)) if text.len() <= most => Ok(Some(text)),
-            Some(Value::Text(_)) => Err(Error::Misbehaved(Code::TooLarge, "a text over its limit")),
-            Some(_) => Err(Error::Malformed("a value that is not text")),
+            Some(FALSE) => Ok(Some(false)),
+            Some(TRUE) => Ok(Some(true)),
+            Some(_) => Err(Error::Malformed("a value that is not a boolean")),
         }
+    }
+
+    /// Text of at most `most` bytes.
+    pub(super) fn text(&mut self, key: u64, most: usize) -> Result<Option<String>, Error> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let text = text(value).ok_or(Error::Malformed("a value that is not text"))?;
+        if text.len() > most { Err(Error::Malformed("a text over its limit")) } else { Ok(Some(text.into())) }
     }
 
     pub(super) fn array<const N: usize>(&mut self, key: u64) -> Result<Option<[u8; N]>, Error> {
-        match self.take(key) {
-            None => Ok(None),
-            Some(Value::Bytes(bytes)) => {
-                bytes.try_into().map(Some).map_err(|_| Error::Malformed("a byte string of the wrong length"))
-            }
-            Some(_) => Err(Error::Malformed("a value that is not a byte string")),
-        }
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let bytes = string(value, major::BYTES).ok_or(Error::Malformed("a value that is not a byte string"))?;
+        bytes.try_into().map(Some).map_err(|_| Error::Malformed("a byte string of the wrong length"))
     }
 
     /// A map inside the head.
     pub(super) fn map(&mut self, key: u64) -> Result<Option<Self>, Error> {
-        match self.take(key) {
-            None => Ok(None),
-            Some(Value::Map(pairs)) => Self::ascending(pairs).map(Some),
-            Some(_) => Err(Error::Malformed("a value that is not a map")),
-        }
+        self.take(key).map(Self::defined).transpose()
     }
 
     pub(super) fn headers(&mut self, key: u64) -> Result<Option<Headers>, Error> {
-        let list = match self.take(key) {
-            None => return Ok(None),
-            Some(Value::Array(list)) => list,
-            Some(_) => return Err(Error::Malformed("a header list that is not an array")),
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let mut reader = Reader::new(value);
+        let (major::ARRAY, _, count) = initial(&mut reader)? else {
+            return Err(Error::Malformed("a header list that is not an array"));
         };
-        if list.len() % 2 != 0 {
+        if count % 2 != 0 {
             return Err(Error::Malformed("a header list of odd length"));
         }
-        if list.len() / 2 > limits::HEADER_FIELDS {
+        if count / 2 > limits::HEADER_FIELDS as u64 {
             return Err(Error::Misbehaved(Code::TooLarge, "more header fields than allowed"));
         }
-        let mut headers = Vec::with_capacity(list.len() / 2);
-        let mut list = list.into_iter();
-        while let (Some(name), Some(value)) = (list.next(), list.next()) {
-            let (Value::Text(name), Value::Bytes(value)) = (name, value) else {
+        let mut headers = Vec::new();
+        for _ in 0..count / 2 {
+            let (name, value) = (item(&mut reader, 0)?, item(&mut reader, 0)?);
+            let (Some(name), Some(value)) = (text(name), string(value, major::BYTES)) else {
                 return Err(Error::Malformed("a header that is not text and bytes"));
             };
-            headers.push(Header { name, value: Bytes::from(value) });
+            headers.push(Header { name: name.into(), value: Bytes::copy_from_slice(value) });
         }
         Ok(Some(headers))
     }
 }
 
-fn uint(value: Value) -> Option<u64> {
-    u64::try_from(value.into_integer().ok()?).ok().filter(|&value| value <= VARINT_MAX)
+fn uint(value: &[u8]) -> Option<u64> {
+    match initial(&mut Reader::new(value)) {
+        Ok((major::UINT, _, value)) if value <= VARINT_MAX => Some(value),
+        _ => None,
+    }
+}
+
+/// The content of a string of this major type.
+fn string(value: &[u8], major: u8) -> Option<&[u8]> {
+    let mut reader = Reader::new(value);
+    let (found, ..) = initial(&mut reader).ok()?;
+    (found == major).then(|| reader.rest())
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    core::str::from_utf8(string(value, major::TEXT)?).ok()
 }
 
 fn encode(value: &Value) -> Vec<u8> {

@@ -84,7 +84,12 @@ pub enum Event {
     /// Client: no new exchanges here.
     GoAway(GoAway),
     /// The session is over; every exchange with it.
-    Closed(Closed),
+    Closed {
+        /// Why.
+        why: Closed,
+        /// Client: exchanges whose REQUEST was never sealed. Repeating these is safe.
+        unsent: Vec<u32>,
+    },
 }
 
 /// Why a session is over.
@@ -106,7 +111,7 @@ pub enum Closed {
         /// Whether the handshake was still going on.
         in_hello: bool,
     },
-    /// Client: the server offers a weaker profile than was asked for (section 3.5).
+    /// Client: the server offers a weaker profile than was asked for, or one that this version does not have (section 3.5).
     ProfileRefused(Profile),
 }
 
@@ -293,7 +298,9 @@ impl Connection {
     fn receive_hello(&mut self, now: Duration, hello: &[u8; HELLO]) {
         match (core::mem::replace(&mut self.stage, Stage::Closed), &self.config) {
             (Stage::HelloSent(initiator), Config::Client(config)) => match initiator.finish(hello) {
-                Ok((said, _)) if said.profile < config.profile => self.close(Closed::ProfileRefused(said.profile)),
+                Ok((said, _)) if said.profile < config.profile || said.profile > Profile::STRICTEST => {
+                    self.close(Closed::ProfileRefused(said.profile));
+                }
                 Ok((said, traffic)) => {
                     self.set_keys(traffic);
                     self.profile = said.profile;
@@ -588,13 +595,15 @@ impl Connection {
 
     fn close(&mut self, why: Closed) {
         self.stage = Stage::Closed;
-        self.exchanges.clear();
+        let unsent = self.exchanges.drain().filter(|(_, exchange)| exchange.is_unsent()).map(|(number, _)| number);
+        let mut unsent: Vec<_> = unsent.collect();
+        unsent.sort_unstable();
         self.ready.clear();
         self.crediting.clear();
         self.control.clear();
         self.pongs.clear();
         self.confirm = false;
-        self.events.push_back(Event::Closed(why));
+        self.events.push_back(Event::Closed { why, unsent });
     }
 
     fn finish_drain(&mut self) {
@@ -664,13 +673,14 @@ impl Connection {
     }
 
     /// The program took a piece of this many body bytes: credit goes back to the peer in time.
-    pub fn taken(&mut self, exchange: u32, bytes: usize) {
-        if let Some(open) = self.exchanges.get_mut(&exchange)
-            && open.taken(bytes)
-            && !core::mem::replace(&mut open.crediting, true)
-        {
+    /// Says whether there is now something to send.
+    pub fn taken(&mut self, exchange: u32, bytes: usize) -> bool {
+        let Some(open) = self.exchanges.get_mut(&exchange) else { return false };
+        let due = open.taken(bytes) && !core::mem::replace(&mut open.crediting, true);
+        if due {
             self.crediting.push_back(exchange);
         }
+        due
     }
 
     /// Server: the upstream is being called.
@@ -721,6 +731,15 @@ impl Connection {
         self.exchange(exchange)?.push_error(notice.encode(), false)?;
         self.list(exchange);
         Ok(())
+    }
+
+    /// The program dropped the exchange before its end: the client cancels it, the server fails it.
+    pub fn abandon(&mut self, exchange: u32) {
+        if self.is_server() {
+            let _ = self.fail(exchange, &Notice::new(Code::Internal, Fault::Proxy, "the proxy gave up on this request"));
+        } else {
+            self.cancel(exchange, CancelReason::CallerGone);
+        }
     }
 
     /// Allows no new exchanges; the session ends when those under way have.
@@ -793,17 +812,15 @@ impl Connection {
             }
             self.control.pop_front();
         }
-        while let Some(exchange) = self.crediting.pop_front() {
+        // Half of a record at most, so that credit, which costs its peer nothing, holds up no body.
+        while out.len() - text <= RECORD_PLAINTEXT / 2
+            && let Some(exchange) = self.crediting.pop_front()
+        {
             let Some(open) = self.exchanges.get_mut(&exchange) else { continue };
             let mut amount = BytesMut::new();
             super::wire::put_varint(&mut amount, open.take_owed());
             open.crediting = false;
-            if !put_small(out, text, kind::CREDIT, exchange, None, &amount) {
-                return Err(Error::Misuse("a record without room for credit"));
-            }
-            if out.len() - text > RECORD_PLAINTEXT / 2 {
-                break;
-            }
+            let _fits = put_small(out, text, kind::CREDIT, exchange, None, &amount);
         }
         while let Some(number) = self.ready.pop_front() {
             let Some(open) = self.exchanges.get_mut(&number) else { continue };

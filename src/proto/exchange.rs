@@ -247,6 +247,11 @@ impl Exchange {
         self.out.queue.push_back(Out::Plain(kind::CANCEL, payload.freeze()));
     }
 
+    /// Whether the REQUEST was not sealed yet.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(self.out.queue.front(), Some(Out::Plain(kind::REQUEST, _)))
+    }
+
     pub(super) fn on_response(&mut self, response: &Response) -> Result<(), Error> {
         if self.reply != Reply::Awaited {
             return Err(Error::sequence("a second response head"));
@@ -262,11 +267,11 @@ impl Exchange {
     }
 
     pub(super) fn on_data(&mut self, seq: u64, mut payload: Bytes) -> Result<(Bytes, Option<Stamps>), Error> {
+        let stamps = if self.timings { Some(Stamps::split(&mut payload)?) } else { None };
         if self.reply != Reply::Body {
             return Err(Error::sequence("data before its head"));
         }
         self.inbound.step(seq)?;
-        let stamps = if self.timings { Some(Stamps::split(&mut payload)?) } else { None };
         if self.bodiless {
             return Err(Error::violation("data in a response that has none"));
         }

@@ -33,10 +33,10 @@ impl ClientHello {
 
     fn decode(payload: &[u8]) -> Result<Self, Error> {
         let mut map = padded_head(payload)?;
-        Ok(Self {
-            key_id: KeyId(required(map.array(0)?)?),
-            profile: map.uint(1)?.map_or(Ok(Profile::Pad), Profile::from_number)?,
-        })
+        let key_id = KeyId(required(map.array(0)?)?);
+        let profile = map.uint(1)?.map_or(Ok(Profile::Pad), Profile::from_number)?;
+        map.map(2)?; // parameters, reserved
+        Ok(Self { key_id, profile })
     }
 }
 
@@ -71,6 +71,7 @@ impl ServerHello {
 
     fn decode(payload: &[u8]) -> Result<Self, Error> {
         let mut map = padded_head(payload)?;
+        map.map(2)?; // parameters, reserved
         Ok(Self {
             profile: Profile::from_number(required(map.uint(1)?)?)?,
             exchanges: required(map.ranged(3, 1..=limits::EXCHANGES_MAX)?)? as u32,
@@ -85,7 +86,7 @@ impl ServerHello {
 }
 
 /// One head, then zeros to the end (section 3.2).
-fn padded_head(payload: &[u8]) -> Result<MapReader, Error> {
+fn padded_head(payload: &[u8]) -> Result<MapReader<'_>, Error> {
     let (map, rest) = MapReader::prefix(payload)?;
     if rest.iter().any(|&byte| byte != 0) {
         return Err(Error::Malformed("padding that is not zero"));

@@ -42,11 +42,10 @@ impl Notice {
     pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
         let mut map = MapReader::new(head)?;
         Ok(Self {
-            code: Code::from_number(required(map.ranged(0, 0..=0xffff)?)? as u16),
-            // A fault that a later version adds is somebody's on the way.
-            fault: Fault::from_number(required(map.uint(1)?)?).unwrap_or(Fault::Network),
+            code: code(required(map.uint(0)?)?),
+            fault: Fault::from_number(required(map.uint(1)?)?).ok_or(Error::Malformed("a number out of its range"))?,
             retry: required(map.bool(2)?)?,
-            text: required(map.text(3, limits::ERROR_TEXT)?)?,
+            text: map.text(3, limits::ERROR_TEXT)?.unwrap_or_default(),
             after: map.uint(4)?,
         })
     }
@@ -55,9 +54,14 @@ impl Notice {
     pub fn encode(&self) -> Bytes {
         let mut map = MapWriter::default();
         map.put(0, self.code.number()).put(1, self.fault.number()).put(2, self.retry);
-        map.put(3, cut(&self.text)).put_some(4, self.after);
+        map.put_some(3, (!self.text.is_empty()).then(|| cut(&self.text))).put_some(4, self.after);
         map.encode().into()
     }
+}
+
+/// The code with this number; one that is larger than any known is just another unknown one (section 8.1).
+fn code(number: u64) -> Code {
+    Code::from_number(u16::try_from(number).unwrap_or(u16::MAX))
 }
 
 /// The text, cut to its limit at a character's boundary.
@@ -136,10 +140,11 @@ pub struct GoAway {
 impl GoAway {
     pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
         let mut map = MapReader::new(head)?;
-        let code = required(map.ranged(0, 0..=0xffff)?)? as u16;
+        let number = required(map.uint(0)?)?;
         Ok(Self {
-            code: (code != 0).then(|| Code::from_number(code)),
-            last: required(map.ranged(1, 0..=limits::EXCHANGE.into())?)? as u32,
+            code: (number != 0).then(|| code(number)),
+            // A number above all that there can be means all.
+            last: required(map.uint(1)?)?.min(limits::EXCHANGE.into()) as u32,
             text: map.text(2, limits::ERROR_TEXT)?.unwrap_or_default(),
         })
     }

@@ -162,10 +162,11 @@ pub fn decode(record: &Bytes, at: &mut usize, from: Role) -> Result<Option<(u32,
         kind::BODY_END => Frame::BodyEnd(BodyEnd::decode(payload)?),
         kind::RESPONSE => {
             let (seq, head) = sequenced(payload)?;
+            let response = Response::decode(head)?;
             if seq != 0 {
                 return Err(Error::sequence("a response head that is not the first frame"));
             }
-            Frame::Response(Response::decode(head)?)
+            Frame::Response(response)
         }
         kind::DATA => {
             let (seq, body) = sequenced(payload)?;

@@ -81,10 +81,10 @@ impl core::fmt::Debug for Request {
 impl Request {
     pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
         let mut map = MapReader::new(head)?;
-        Ok(Self {
+        let this = Self {
             id: required(map.array(0)?)?,
             method: required(map.text(1, limits::HEAD)?)?,
-            url: required(map.text(2, limits::URL)?)?,
+            url: required(map.text(2, limits::HEAD)?)?,
             headers: required(map.headers(3)?)?,
             mode: match map.ranged(4, 0..=1)? {
                 None | Some(0) => Mode::Streaming,
@@ -102,7 +102,11 @@ impl Request {
                 Some(None) => BodyLength::Unknown,
             },
             credit: required(map.ranged(8, limits::CREDIT_MIN..=limits::CREDIT_MAX)?)?,
-        })
+        };
+        if this.url.len() > limits::URL {
+            return Err(Error::Misbehaved(super::Code::TooLarge, "a URL over its limit"));
+        }
+        Ok(this)
     }
 
     /// The encoded head.

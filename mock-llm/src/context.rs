@@ -1,0 +1,166 @@
+//! What the answer to one API request stands on.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::body::{Reply, full};
+use crate::fault::Fault;
+use crate::random::{BASE62, HEX, seed, word};
+use crate::records::State;
+use crate::script::{HEADER, PARAMETER, Script};
+use crate::{anthropic, openai};
+
+pub(crate) const JSON: &str = "application/json";
+
+/// Whose shapes an answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Provider {
+    OpenAi,
+    Anthropic,
+}
+
+/// One request: its script, its number, and the moment from which deadlines count.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) provider: Provider,
+    pub(crate) state: Arc<State>,
+    pub(crate) script: Script,
+    pub(crate) start: Instant,
+    number: u64,
+}
+
+impl Context {
+    /// The context of a request; its script is the instance's until [`read_script`](Self::read_script).
+    pub(crate) fn new(provider: Provider, state: &Arc<State>, number: u64) -> Self {
+        Self { provider, state: state.clone(), script: state.script.clone(), start: Instant::now(), number }
+    }
+
+    /// Takes over what the request itself scripts; its header wins over its query.
+    pub(crate) fn read_script(&mut self, head: &Parts) -> Result<(), Fault> {
+        let query = head.uri.query().unwrap_or_default();
+        for (name, json) in url::form_urlencoded::parse(query.as_bytes()) {
+            if name == PARAMETER {
+                self.overlay(PARAMETER, json.as_bytes())?;
+            }
+        }
+        for json in head.headers.get_all(HEADER) {
+            self.overlay(HEADER, json.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn overlay(&mut self, source: &str, json: &[u8]) -> Result<(), Fault> {
+        let script = Script::parse(json).map_err(|sentence| Fault::invalid(format!("{source}: {sentence}")).param(source))?;
+        self.script = script.over(&self.script);
+        Ok(())
+    }
+
+    /// `prefix` and `length` letters that no other request of the instance has.
+    pub(crate) fn id(&self, prefix: &str, length: usize) -> String {
+        format!("{prefix}{}", self.letters(prefix, length))
+    }
+
+    /// The letters alone; another `label` gives others.
+    pub(crate) fn letters(&self, label: &str, length: usize) -> String {
+        word(self.seed(label), length, BASE62)
+    }
+
+    /// The same in hexadecimal.
+    pub(crate) fn hex(&self, prefix: &str, length: usize) -> String {
+        format!("{prefix}{}", word(self.seed(prefix), length, HEX))
+    }
+
+    fn seed(&self, label: &str) -> u64 {
+        crate::random::mix(self.number) ^ seed(label)
+    }
+
+    /// The number of the request, for countdowns of rate limits.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A reply with the provider's headers.
+    pub(crate) fn reply(
+        &self,
+        status: StatusCode,
+        content_type: &'static str,
+        body: http_body_util::combinators::UnsyncBoxBody<Bytes, crate::body::Cut>,
+    ) -> Reply {
+        let mut reply = Response::new(body);
+        *reply.status_mut() = status;
+        *reply.headers_mut() = self.headers();
+        let content_type = HeaderValue::from_static(content_type);
+        reply.headers_mut().insert(CONTENT_TYPE, content_type);
+        reply
+    }
+
+    /// A small document, at once.
+    pub(crate) fn document(&self, value: &Value) -> Reply {
+        self.reply(StatusCode::OK, JSON, full(self.provider.write(value)))
+    }
+
+    /// An error in the provider's shape.
+    pub(crate) fn fault(&self, fault: &Fault) -> Reply {
+        let body = match self.provider {
+            Provider::OpenAi => openai::error_body(fault),
+            Provider::Anthropic => anthropic::error_body(self, fault),
+        };
+        let mut reply = self.reply(fault.status, JSON, full(self.provider.write(&body)));
+        if let Some(seconds) = fault.retry_after {
+            reply.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        reply
+    }
+
+    /// The error that the script asks for.
+    pub(crate) fn scripted_fault(&self) -> Fault {
+        let status = self.script.status();
+        let mut fault = match self.provider {
+            Provider::OpenAi => openai::fault_of(status),
+            Provider::Anthropic => anthropic::fault_of(status),
+        };
+        if let Some(kind) = &self.script.error_type {
+            fault.kind.clone_from(kind);
+        }
+        fault.retry_after = self.script.retry_after;
+        fault
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let list = match self.provider {
+            Provider::OpenAi => openai::headers(self),
+            Provider::Anthropic => anthropic::headers(self),
+        };
+        let mut headers = HeaderMap::with_capacity(list.len() + 2);
+        for (name, value) in list {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.append(HeaderName::from_static(name), value);
+            }
+        }
+        headers
+    }
+}
+
+impl Provider {
+    /// A JSON document as this provider prints it: `OpenAI` indents, Anthropic does not.
+    pub(crate) fn write(self, value: &Value) -> Vec<u8> {
+        let written = match self {
+            Self::OpenAi => serde_json::to_vec_pretty(value),
+            Self::Anthropic => serde_json::to_vec(value),
+        };
+        // A `Value` always serializes.
+        written.unwrap_or_default()
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

@@ -1,0 +1,248 @@
+//! Reaching the proxy: TCP or TLS, then the handshake.
+
+use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+
+use rustls::{ClientConfig as TlsConfig, pki_types::ServerName};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsConnector;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use super::{Builder, Error, ServerHello};
+use crate::{
+    driver::{Exchange, Hook, Session, drive},
+    proto::{
+        self, AES_GCM, ClientConfig, Closed, Connection, Fault, KeyId, Psk,
+        crypto::Secret,
+        frame::{GoAway, Request},
+        limits,
+    },
+};
+
+const DEFAULT_PORT: u16 = 50051;
+
+/// Where the proxy is, and whether a TLS balancer stands before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyUrl {
+    tls: bool,
+    /// A name or an address; IPv6 without brackets.
+    host: String,
+    port: u16,
+}
+
+/// A proxy URL that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyUrlError {
+    /// Not of a form that is known.
+    #[error("a proxy URL has the form http://host:port, host:port, or https://host:port where a balancer ends the TLS")]
+    Form,
+    /// Another scheme.
+    #[error(
+        "a proxy URL begins with http:// (the relay's own encryption over TCP) or https:// (the same inside TLS), not {0}://"
+    )]
+    Scheme(String),
+}
+
+impl FromStr for ProxyUrl {
+    type Err = ProxyUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ProxyUrlError> {
+        let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(ProxyUrlError::Scheme(scheme.chars().take(16).filter(|c| c.is_ascii_graphic()).collect())),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        // The host and port of a URL, read by the same rules as any other.
+        let url = url::Url::parse(&format!("http://{rest}")).map_err(|_| ProxyUrlError::Form)?;
+        let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let host = match url.host().ok_or(ProxyUrlError::Form)? {
+            url::Host::Domain(name) => name.to_owned(),
+            url::Host::Ipv4(address) => address.to_string(),
+            url::Host::Ipv6(address) => address.to_string(),
+        };
+        if !plain || !url.username().is_empty() || url.password().is_some() || rest.contains('@') {
+            return Err(ProxyUrlError::Form);
+        }
+        // `Url` forgets an explicit port 80.
+        let port = if rest.ends_with(":80") { 80 } else { url.port().unwrap_or(DEFAULT_PORT) };
+        Ok(Self { tls, host, port })
+    }
+}
+
+impl fmt::Display for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// A session that is up.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    pub(super) session: Session,
+    pub(super) hello: ServerHello,
+}
+
+/// Connects and shakes hands; the session's pump runs among `tasks`.
+pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker) -> Result<Ready, Error> {
+    let proxy = &settings.proxy;
+    let unreachable = |why: String| {
+        let text = format!("cannot reach the proxy at {proxy}: {why}");
+        Error::new("proxy-unreachable", Fault::Network, text).retry_safe_if(true)
+    };
+    let limit = settings.connect_time;
+    let reach = async {
+        let stream = TcpStream::connect((&*proxy.host, proxy.port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    let stream = match timeout(limit, reach).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(unreachable(explain(&error))),
+        Err(_) => return Err(unreachable(format!("no connection within {} s", limit.as_secs_f64()))),
+    };
+    if proxy.tls {
+        let secure = async {
+            let name = ServerName::try_from(proxy.host.clone()).map_err(io::Error::other)?;
+            tls()?.connect(name, stream).await
+        };
+        match timeout(limit, secure).await {
+            Ok(Ok(stream)) => shake(stream, settings, tasks).await,
+            Ok(Err(error)) => Err(unreachable(format!("TLS failed: {error}"))),
+            Err(_) => Err(unreachable(format!("no TLS within {} s", limit.as_secs_f64()))),
+        }
+    } else {
+        shake(stream, settings, tasks).await
+    }
+}
+
+/// What a person makes of a failed connect.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing listens there; is xllm-proxy running?".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn tls() -> io::Result<TlsConnector> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = TlsConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .map_err(io::Error::other)?
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn shake<T>(io: T, settings: &Builder, tasks: &TaskTracker) -> Result<Ready, Error>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut ephemeral = Secret::new([0; 32]);
+    getrandom::fill(ephemeral.expose_mut())
+        .map_err(|_| Error::new("internal", Fault::Client, "the operating system gives no randomness"))?;
+    let config = ClientConfig {
+        credential: settings.credential.clone(),
+        profile: settings.profile,
+        hello_time: settings.connect_time,
+        keep_alive: limits::CLIENT_KEEP_ALIVE,
+    };
+    let start = Instant::now();
+    let connection = Connection::client(config, ephemeral, Duration::ZERO, &AES_GCM).map_err(|error| match error {
+        proto::Error::Unauthentic(_) => {
+            Error::new("key-refused", Fault::Client, "the key holds a server key that cannot be used")
+        }
+        other => Error::new("internal", Fault::Client, other.to_string()),
+    })?;
+    let session = Session::new(connection, start);
+    let (sender, outcome) = oneshot::channel();
+    // The server's clock is for the server's end of the core alone.
+    tasks.spawn(drive(io, session.clone(), ClientHook { outcome: Some(sender) }, || 0));
+    match outcome.await {
+        Ok(Ok(hello)) => {
+            debug!(proxy = %settings.proxy, profile = %hello.profile, "session open");
+            Ok(Ready { session, hello })
+        }
+        Ok(Err(why)) => Err(Error::no_session(&why, &settings.proxy, settings.connect_time)),
+        Err(_) => Err(Error::no_session(&Closed::Lost { in_hello: true }, &settings.proxy, settings.connect_time)),
+    }
+}
+
+struct ClientHook {
+    /// Who waits for the handshake.
+    outcome: Option<oneshot::Sender<Result<ServerHello, Closed>>>,
+}
+
+impl ClientHook {
+    fn decide(&mut self, outcome: Result<ServerHello, Closed>) {
+        if let Some(sender) = self.outcome.take() {
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+impl Hook for ClientHook {
+    fn key(&mut self, _id: KeyId) -> Option<Psk> {
+        None
+    }
+
+    fn established(&mut self, hello: Option<ServerHello>) {
+        if let Some(hello) = hello {
+            self.decide(Ok(hello));
+        }
+    }
+
+    fn rejected(&mut self, _error: proto::Error) {}
+
+    fn request(&mut self, _exchange: Exchange, _request: Box<Request>) {}
+
+    fn going_away(&mut self, goaway: &GoAway) {
+        debug!(code = goaway.code.map(proto::Code::name), "the proxy ends the session");
+    }
+
+    fn closed(&mut self, why: &Closed) {
+        debug!(?why, "session closed");
+        self.decide(Err(why.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(tls: bool, host: &str, port: u16) -> ProxyUrl {
+        ProxyUrl { tls, host: host.into(), port }
+    }
+
+    #[test]
+    fn every_form_of_proxy_url_is_understood() {
+        for (text, expected) in [
+            ("http://proxy.example:50051", url(false, "proxy.example", 50051)),
+            ("http://proxy.example:50051/", url(false, "proxy.example", 50051)),
+            ("HTTP://Proxy.Example", url(false, "proxy.example", 50051)),
+            ("proxy.example:7000", url(false, "proxy.example", 7000)),
+            ("proxy.example", url(false, "proxy.example", 50051)),
+            ("proxy.example:80", url(false, "proxy.example", 80)),
+            ("127.0.0.1:1", url(false, "127.0.0.1", 1)),
+            ("[::1]:50051", url(false, "::1", 50051)),
+            (" https://proxy.example:443 ", url(true, "proxy.example", 443)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for text in ["", "http://", "http://h/path", "http://h?x", "http://u@h", "h:99999", "ftp://h:1", "a b"] {
+            assert!(text.parse::<ProxyUrl>().is_err(), "{text}");
+        }
+    }
+}

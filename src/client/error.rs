@@ -1,0 +1,136 @@
+//! What a caller is told when something fails: a sentence, a stable code, whose fault, and whether a retry is safe.
+
+use std::{fmt, time::Duration};
+
+use crate::proto::{self, Closed, Code, Fault, frame::Notice};
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request that failed. Never holds a key, a prompt or an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    code: &'static str,
+    fault: Fault,
+    retry: bool,
+    after: Option<Duration>,
+    text: String,
+}
+
+impl Error {
+    pub(super) fn new(code: &'static str, fault: Fault, text: impl Into<String>) -> Self {
+        Self { code, fault, retry: false, after: None, text: text.into() }
+    }
+
+    pub(super) fn retry_safe_if(self, retry: bool) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Stable code: a name of section 8 of `protocol.md`, or one of the local ones it lists.
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Whose fault it is.
+    pub const fn blame(&self) -> Fault {
+        self.fault
+    }
+
+    /// Whether repeating the request is safe: the upstream was certainly not called.
+    pub const fn retry_safe(&self) -> bool {
+        self.retry
+    }
+
+    /// How long to wait before a retry, where that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.after
+    }
+
+    /// A request that this side cannot send.
+    pub(super) fn unsendable(error: proto::Error) -> Self {
+        match error {
+            proto::Error::Misbehaved(Code::TooLarge, _) => {
+                let text = "the request's URL or headers are larger than the relay carries (8 192 and 16 000 bytes)";
+                Self::new(Code::TooLarge.name(), Fault::Client, text)
+            }
+            other => Self::new(Code::Internal.name(), Fault::Client, other.to_string()),
+        }
+        .retry_safe_if(true)
+    }
+
+    /// The session ended under this request.
+    pub(super) fn session_over(why: &Closed, unsent: bool) -> Self {
+        match why {
+            Closed::Done | Closed::Lost { .. } => {
+                Self::new("session-lost", Fault::Network, "the connection to the proxy was lost before the answer was complete")
+            }
+            Closed::TimedOut { .. } => {
+                Self::new("session-lost", Fault::Network, "the proxy has gone silent; the connection to it was given up")
+            }
+            Closed::Fault(error) => Self::new(
+                error.code().name(),
+                if matches!(error, proto::Error::Unauthentic(_)) { Fault::Network } else { Fault::Proxy },
+                format!("the session was ended, because what came from the proxy was wrong: {error}"),
+            ),
+            Closed::Refused(notice) => {
+                let text = format!("the proxy ended the session, because what reached it was wrong: {}", clean(&notice.text));
+                Self::new(notice.code.name(), notice.fault, text)
+            }
+            Closed::ProfileRefused(offered) => {
+                let text = format!("the proxy offers no traffic profile as strict as the one asked for, only `{offered}`");
+                Self::new("profile-refused", Fault::Proxy, text)
+            }
+        }
+        .retry_safe_if(unsent)
+    }
+
+    /// The handshake failed.
+    pub(super) fn no_session(why: &Closed, proxy: &impl fmt::Display, waited: Duration) -> Self {
+        match why {
+            Closed::Fault(proto::Error::Unauthentic(_)) => Self::new(
+                "key-refused",
+                Fault::Client,
+                format!(
+                    "the proxy at {proxy} does not accept this key: it is unknown there, or was replaced. Whoever runs the proxy \
+                     makes a new one with: xllm-proxy client add NAME"
+                ),
+            ),
+            Closed::TimedOut { .. } | Closed::Lost { .. } | Closed::Done => {
+                let what = if matches!(why, Closed::TimedOut { .. }) {
+                    format!("gave no answer within {} s", waited.as_secs_f64())
+                } else {
+                    "closed the connection without an answer".to_owned()
+                };
+                let text = format!("{proxy} {what}: it may not be an xllm-proxy, or the key belongs to another server");
+                Self::new("proxy-silent", Fault::Proxy, text)
+            }
+            other => Self::session_over(other, true),
+        }
+        .retry_safe_if(true)
+    }
+}
+
+impl From<Notice> for Error {
+    fn from(notice: Notice) -> Self {
+        Self {
+            code: notice.code.name(),
+            fault: notice.fault,
+            retry: notice.retry,
+            after: notice.after.map(Duration::from_millis),
+            text: clean(&notice.text),
+        }
+    }
+}
+
+/// A text from the other side, without control characters: it ends up on terminals.
+fn clean(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,147 @@
+//! Accepting: a permit before the accept, a task at once, so that no peer makes another wait.
+
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{Duration, Instant},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+use super::{Server, relay};
+use crate::{
+    driver::{Exchange, Hook, Session, drive},
+    proto::{
+        AES_GCM, Closed, Code, Connection, Error, KeyId, Psk,
+        crypto::Secret,
+        frame::{GoAway, Request},
+        handshake::ServerHello,
+    },
+};
+
+/// Pause after an accept that failed, mostly for want of descriptors: sessions that end meanwhile free them.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn accept(
+    server: &Arc<Server>,
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+    sessions: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (server, stop) = (server.clone(), stop.clone());
+        sessions.spawn(async move {
+            serve(&server, stream, peer, &stop).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
+    // Without it, Nagle's algorithm holds a token back until the one before is acknowledged.
+    if let Err(error) = stream.set_nodelay(true) {
+        return debug!(%peer, %error, "the connection ended at once");
+    }
+    let (mut ephemeral, mut decoy) = (Secret::new([0; 32]), Secret::new([0; 32]));
+    if getrandom::fill(ephemeral.expose_mut()).and_then(|()| getrandom::fill(decoy.expose_mut())).is_err() {
+        return warn!(%peer, "no randomness: the connection is dropped");
+    }
+    let start = Instant::now();
+    let connection = Connection::server(server.session_config(), ephemeral, decoy, Duration::ZERO, &AES_GCM);
+    let session = Session::new(connection, start);
+    let hook = ServerHook { server: server.clone(), peer, key_id: None, client: None, relays: TaskTracker::new() };
+    let relays = hook.relays.clone();
+    let mut pump = std::pin::pin!(drive(stream, session.clone(), hook, unix_ms));
+    tokio::select! {
+        () = &mut pump => {}
+        () = stop.cancelled() => {
+            session.go_away(Some(Code::ShuttingDown), "the proxy is stopping");
+            pump.await;
+        }
+    }
+    relays.close();
+    relays.wait().await;
+}
+
+/// Milliseconds since 1970.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+struct ServerHook {
+    server: Arc<Server>,
+    peer: SocketAddr,
+    /// What the client hello named, if one was opened.
+    key_id: Option<KeyId>,
+    /// Who that is.
+    client: Option<Arc<str>>,
+    relays: TaskTracker,
+}
+
+impl ServerHook {
+    fn client(&self) -> Arc<str> {
+        self.client.clone().unwrap_or_else(|| "?".into())
+    }
+}
+
+impl Hook for ServerHook {
+    fn key(&mut self, id: KeyId) -> Option<Psk> {
+        self.key_id = Some(id);
+        let (name, psk) = self.server.keys.find(id)?;
+        self.client = Some(name);
+        Some(psk)
+    }
+
+    fn established(&mut self, _hello: Option<ServerHello>) {
+        info!(peer = %self.peer, client = %self.client(), "session opened");
+    }
+
+    fn rejected(&mut self, error: Error) {
+        let peer = self.peer;
+        match self.key_id {
+            None => warn!(%peer, "refused: not a client of this proxy ({error})"),
+            Some(key_id) => warn!(%peer, %key_id, "refused: the first record is wrong ({error})"),
+        }
+    }
+
+    fn request(&mut self, exchange: Exchange, request: Box<Request>) {
+        self.relays.spawn(relay::relay(self.server.clone(), self.client(), exchange, request));
+    }
+
+    fn going_away(&mut self, _goaway: &GoAway) {}
+
+    fn closed(&mut self, why: &Closed) {
+        let (peer, client) = (self.peer, self.client());
+        match (why, self.key_id, &self.client) {
+            (Closed::Lost { in_hello: true } | Closed::TimedOut { in_hello: true }, Some(key_id), None) => {
+                warn!(%peer, %key_id, "refused: unknown key ID; `xllm-proxy client list` shows those that are known");
+            }
+            (Closed::Lost { in_hello: true } | Closed::TimedOut { in_hello: true }, Some(key_id), Some(_)) => {
+                warn!(%peer, %client, %key_id, "refused: the client did not prove its key; it may be a wrong or replaced one");
+            }
+            (Closed::Lost { in_hello: true } | Closed::TimedOut { in_hello: true } | Closed::Done, _, None) => {
+                debug!(%peer, "closed without a session");
+            }
+            (Closed::Done, ..) => info!(%peer, %client, "session closed"),
+            (Closed::Lost { .. }, ..) => warn!(%peer, %client, "session lost with requests under way"),
+            (Closed::TimedOut { .. }, ..) => warn!(%peer, %client, "session lost: no sign of life"),
+            (Closed::Fault(error), ..) => warn!(%peer, %client, code = %error.code(), "session ended: {error}"),
+            (Closed::Refused(notice), ..) => {
+                warn!(%peer, %client, code = %notice.code, "session ended: the client found our bytes wrong or damaged");
+            }
+            (Closed::ProfileRefused(_), ..) => warn!(%peer, %client, "session ended over its profile"),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The server: accepts sessions, calls upstreams, relays their answers.
+//!
+//! ```text
+//! run ─► accept ─► relay ─► upstream, origins
+//!          └─► keys          config
+//! ```
+
+mod accept;
+pub mod config;
+pub mod keys;
+pub mod origins;
+mod relay;
+mod upstream;
+
+use std::{future::Future, sync::Arc};
+
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use config::Config;
+pub use keys::Keys;
+
+use crate::proto::{ServerConfig, limits};
+
+/// A server, ready to run.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    keys: Arc<Keys>,
+    upstreams: upstream::Upstreams,
+}
+
+impl Server {
+    /// A server with this configuration and these keys.
+    ///
+    /// # Errors
+    /// If TLS for the upstreams cannot be set up on this machine.
+    pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, upstream::SetUpError> {
+        let upstreams = upstream::Upstreams::new(&config)?;
+        Ok(Arc::new(Self { config, keys, upstreams }))
+    }
+
+    /// Serves until `shutdown`, then lets what is under way finish for the configured time.
+    pub async fn run(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let stop = CancellationToken::new();
+        let sessions = TaskTracker::new();
+        let permits = Arc::new(Semaphore::new(self.config.limits.sessions));
+        tokio::select! {
+            () = accept::accept(&self, &listener, &permits, &sessions, &stop) => {}
+            () = shutdown => {}
+        }
+        drop(listener);
+        stop.cancel();
+        sessions.close();
+        let open = sessions.len();
+        if open > 0 {
+            tracing::info!(sessions = open, "stopping: requests under way may finish");
+        }
+        if tokio::time::timeout(self.config.limits.drain(), sessions.wait()).await.is_err() {
+            tracing::warn!(sessions = sessions.len(), "stopped before all requests were finished");
+        }
+    }
+
+    fn session_config(&self) -> ServerConfig {
+        let limits = &self.config.limits;
+        ServerConfig {
+            key: self.keys.server().clone(),
+            profile: self.config.profile,
+            exchanges: limits.exchanges,
+            credit: limits.upload_credit,
+            download_credit: limits.download_credit,
+            buffered: limits.buffered_bytes,
+            hello_time: limits.hello(),
+            keep_alive: limits::SERVER_KEEP_ALIVE,
+            idle: limits.idle(),
+        }
+    }
+}
