@@ -37,7 +37,6 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum Incoming {
     /// Client: the head.
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "for clients"))]
     Response(Response),
     /// A piece of the body.
     Piece(Bytes, Option<Stamps>),
@@ -48,12 +47,7 @@ pub(crate) enum Incoming {
     /// Client: the exchange failed.
     Failed(Notice),
     /// The session is over. Repeating is safe if the request was never sent.
-    Closed {
-        #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "for clients"))]
-        why: Closed,
-        #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "for clients"))]
-        unsent: bool,
-    },
+    Closed { why: Closed, unsent: bool },
     /// Server: the client cancelled it.
     Cancelled,
 }
@@ -119,11 +113,7 @@ impl Session {
     fn with<T>(&self, call: impl FnOnce(&mut Connection, Duration) -> T) -> T {
         let mut state = self.lock();
         let result = call(&mut state.connection, self.now());
-        let pump = state.pump.take();
-        drop(state);
-        if let Some(pump) = pump {
-            pump.wake();
-        }
+        state.wake_pump();
         result
     }
 
@@ -133,7 +123,6 @@ impl Session {
     }
 
     /// Whether it will ever open another exchange.
-    #[cfg(feature = "client")]
     pub(crate) fn is_draining(&self) -> bool {
         self.lock().connection.is_draining()
     }
@@ -144,7 +133,6 @@ impl Session {
     }
 
     /// Client: opens an exchange, when the server allows one more. `None` if the session will open no more.
-    #[cfg(feature = "client")]
     pub(crate) async fn request(&self, request: &Request) -> Option<Result<Exchange, Error>> {
         poll_fn(|cx| {
             let mut state = self.lock();
@@ -156,6 +144,7 @@ impl Session {
                 return Poll::Pending;
             }
             let opened = state.connection.request(self.now(), request);
+            state.wake_pump();
             Poll::Ready(Some(opened.map(|number| {
                 state.slots.insert(number, Slot::default());
                 Exchange { session: self.clone(), number }
@@ -191,15 +180,13 @@ impl Exchange {
         };
         if let Incoming::Piece(bytes, _) = &next
             && state.connection.taken(self.number, bytes.len())
-            && let Some(pump) = state.pump.take()
         {
-            pump.wake();
+            state.wake_pump();
         }
         Poll::Ready(Some(next))
     }
 
     /// What comes next; `None` after the last.
-    #[cfg(feature = "client")]
     pub(crate) async fn incoming(&self) -> Option<Incoming> {
         poll_fn(|cx| self.poll_incoming(cx)).await
     }
@@ -234,7 +221,6 @@ impl Exchange {
     }
 
     /// Server: the answer is ended; whoever still reads the request body gets no more.
-    #[cfg(feature = "server")]
     pub(crate) fn finish(&self) {
         let mut state = self.session.lock();
         let reader = state.slots.get_mut(&self.number).and_then(|slot| {
@@ -249,7 +235,6 @@ impl Exchange {
     }
 
     /// Client: wants no more of this exchange. Whoever reads it finds `last`.
-    #[cfg(feature = "client")]
     pub(crate) fn give_up(&self, reason: CancelReason, last: Option<Notice>) {
         let mut state = self.session.lock();
         let wake = match state.slots.get_mut(&self.number) {
@@ -292,6 +277,12 @@ impl Drop for Exchange {
 }
 
 impl State {
+    fn wake_pump(&mut self) {
+        if let Some(pump) = self.pump.take() {
+            pump.wake();
+        }
+    }
+
     /// Moves what happened to the slots; what concerns the session goes to `session`, who is to be woken to `wake`.
     fn dispatch(&mut self, session: &mut Vec<Event>, wake: &mut Vec<Waker>) {
         while let Some(event) = self.connection.poll_event() {

@@ -16,6 +16,7 @@
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(any(feature = "client", feature = "server"))]
+#[cfg_attr(not(all(feature = "client", feature = "server")), allow(dead_code, reason = "each shell uses its part"))]
 mod driver;
 pub mod http;
 pub mod proto;

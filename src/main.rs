@@ -43,7 +43,7 @@ struct Options {
     /// Configuration file [default: /etc/xllm-proxy/config.toml, if it exists]
     #[arg(long, value_name = "FILE", env = "XLLM_PROXY_CONFIG", global = true)]
     config: Option<PathBuf>,
-    /// Folder of the key files [default: $STATE_DIRECTORY, or xllm-proxy in the user's data folder]
+    /// Folder of the key files [default: `$STATE_DIRECTORY`, or xllm-proxy in the user's data folder]
     #[arg(long, value_name = "DIR", env = "XLLM_PROXY_DATA_DIR", global = true)]
     data_dir: Option<PathBuf>,
     /// Address to listen on [default: 0.0.0.0:50051]
@@ -55,10 +55,10 @@ struct Options {
     /// Port to listen on
     #[arg(long, value_name = "PORT", env = "XLLM_PROXY_PORT", hide = true)]
     port: Option<u16>,
-    /// Allow another origin, as in http://127.0.0.1:11434 (repeatable)
+    /// Allow another origin, as in `http://127.0.0.1:11434` (repeatable)
     #[arg(long, value_name = "ORIGIN", global = true)]
     allow: Vec<String>,
-    /// What to log: error, warn, info, debug, trace, or a filter as RUST_LOG has it
+    /// What to log: error, warn, info, debug, trace, or a filter as `RUST_LOG` has it
     #[arg(long, value_name = "LEVEL", env = "XLLM_PROXY_LOG", default_value = "info")]
     log: String,
     /// How to log
@@ -249,7 +249,7 @@ fn check(config: &Config) -> Result<(), Box<dyn Error>> {
     println!("configuration  valid");
     println!("listen         {}", config.listen);
     println!("profile        at least {}", config.profile);
-    println!("key folder     {} ({} clients)", folder.path().display(), clients.len());
+    println!("key folder     {} (clients: {})", folder.path().display(), clients.len());
     println!("origins        {}", config.origins.list().join("\n               "));
     if clients.is_empty() {
         println!("next           {}", add_command(&folder));

@@ -99,7 +99,9 @@ impl Body {
             return pieces.pop_front().unwrap_or_default();
         }
         let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-        pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+        for piece in &pieces {
+            whole.extend_from_slice(piece);
+        }
         whole.freeze()
     }
 

@@ -57,7 +57,7 @@ impl FromStr for ProxyUrl {
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
-            _ => return Err(ProxyUrlError::Scheme(scheme.chars().take(16).filter(|c| c.is_ascii_graphic()).collect())),
+            _ => return Err(ProxyUrlError::Scheme(scheme.chars().take(16).filter(char::is_ascii_graphic).collect())),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         // The host and port of a URL, read by the same rules as any other.

@@ -1,5 +1,7 @@
 //! Heads: CBOR maps with ascending unsigned keys, read with every bound checked (section 1.3).
 
+use core::ops::RangeInclusive;
+
 use bytes::Bytes;
 use ciborium::Value;
 
@@ -135,15 +137,15 @@ impl<'a> MapReader<'a> {
     }
 
     /// An unsigned integer within `range`.
-    pub(super) fn ranged(&mut self, key: u64, range: core::ops::RangeInclusive<u64>) -> Result<Option<u64>, Error> {
-        let value = self.uint(key)?;
-        if value.is_some_and(|value| !range.contains(&value)) {
-            return Err(Error::Malformed("a number out of its range"));
-        }
-        Ok(value)
+    pub(super) fn ranged<T: TryFrom<u64>>(&mut self, key: u64, range: RangeInclusive<u64>) -> Result<Option<T>, Error> {
+        let out_of_range = Error::Malformed("a number out of its range");
+        let checked =
+            |value| if range.contains(&value) { T::try_from(value).map_err(|_| out_of_range) } else { Err(out_of_range) };
+        self.uint(key)?.map(checked).transpose()
     }
 
     /// An unsigned integer or null: `Some(None)` is null.
+    #[expect(clippy::option_option, reason = "absent, null and a number are three things")]
     pub(super) fn uint_or_null(&mut self, key: u64) -> Result<Option<Option<u64>>, Error> {
         match self.take(key) {
             None => Ok(None),

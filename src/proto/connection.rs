@@ -42,7 +42,7 @@ pub struct ServerConfig {
     pub exchanges: u32,
     /// Initial upload credit of each exchange.
     pub credit: u64,
-    /// Largest download credit that it makes use of, whatever the client offers.
+    /// Largest download credit that it makes use of, or half of what the client offers if that is more.
     pub download_credit: u64,
     /// Largest response in buffered mode.
     pub buffered: u64,
@@ -504,7 +504,9 @@ impl Connection {
         if let Some(notice) = refusal {
             return self.refuse((kind::ERROR, exchange, Some(0), notice.retry_safe().encode()));
         }
-        let credit = request.credit.min(config.download_credit);
+        // Not less than half: the client gives credit back in steps of a quarter of what it offered (section 5.5), and a
+        // server that used less than a step would wait for ever.
+        let credit = request.credit.min(config.download_credit.max(request.credit / 2));
         self.exchanges.insert(exchange, Exchange::new(&request, credit, config.credit, now));
         self.events.push_back(Event::Request(exchange, request));
         Ok(())
@@ -806,11 +808,8 @@ impl Connection {
             }
             self.pongs.pop_front();
         }
-        while let Some((kind, exchange, seq, payload)) = self.control.front() {
-            if !put_small(out, text, *kind, *exchange, *seq, payload) {
-                return Ok(());
-            }
-            self.control.pop_front();
+        if !self.fill_control(out, text) {
+            return Ok(());
         }
         // Half of a record at most, so that credit, which costs its peer nothing, holds up no body.
         while out.len() - text <= RECORD_PLAINTEXT / 2
@@ -843,10 +842,26 @@ impl Connection {
                 self.events.push_back(Event::Room(number));
             }
         }
+        self.fill_control(out, text);
         if core::mem::take(&mut self.confirm) {
             let _ = put_small(out, text, kind::PING, 0, None, &Ping { token: [0; 8], silence: 0 }.encode());
         }
         Ok(())
+    }
+
+    /// Puts what is about the session, and says whether all of it fitted. Our own GOAWAY does not overtake a REQUEST that was
+    /// made before it: its receiver may close at once.
+    fn fill_control(&mut self, out: &mut BytesMut, text: usize) -> bool {
+        while let Some((kind, exchange, seq, payload)) = self.control.front() {
+            if *kind == kind::GOAWAY && self.exchanges.values().any(Exchange::is_unsent) {
+                break;
+            }
+            if !put_small(out, text, *kind, *exchange, *seq, payload) {
+                return false;
+            }
+            self.control.pop_front();
+        }
+        true
     }
 
     /// What happened, oldest first.

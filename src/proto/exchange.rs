@@ -89,7 +89,7 @@ impl Outbound {
     }
 
     fn push_piece(&mut self, bytes: Bytes, now: Duration) {
-        self.queued += bytes.len() + FRAME_COST as usize;
+        self.queued += bytes.len() + FRAME_COST;
         self.queue.push_back(Out::Piece(bytes, now));
     }
 
@@ -149,7 +149,7 @@ impl Inbound {
 
     fn spend(&mut self, bytes: usize) -> Result<(), Error> {
         let over = Error::Misbehaved(Code::CreditExceeded, "more bytes than the credit allows");
-        self.credit = self.credit.checked_sub(bytes as u64 + FRAME_COST).ok_or(over)?;
+        self.credit = self.credit.checked_sub((bytes + FRAME_COST) as u64).ok_or(over)?;
         self.total += bytes as u64;
         Ok(())
     }
@@ -165,6 +165,7 @@ impl Inbound {
 
 /// One request and its response, at either end.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Exchange {
     pub(super) out: Outbound,
     inbound: Inbound,
@@ -187,8 +188,8 @@ pub(super) struct Exchange {
     receipt: Receipt,
 }
 
-const fn micros(since: Duration, now: Duration) -> u64 {
-    now.saturating_sub(since).as_micros() as u64
+fn micros(since: Duration, now: Duration) -> u64 {
+    u64::try_from(now.saturating_sub(since).as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Exchange {
@@ -374,15 +375,15 @@ impl Exchange {
     }
 
     /// Milliseconds since the upstream gave its last byte.
-    pub(super) const fn silence(&self, now: Duration) -> u64 {
-        now.saturating_sub(self.spoke).as_millis() as u64
+    pub(super) fn silence(&self, now: Duration) -> u64 {
+        u64::try_from(now.saturating_sub(self.spoke).as_millis()).unwrap_or(u64::MAX)
     }
 
     // --- both ---
 
     /// The program took a piece of this many bytes. Says whether credit should go back now (section 5.5).
     pub(super) fn taken(&mut self, bytes: usize) -> bool {
-        self.inbound.owed += bytes as u64 + FRAME_COST;
+        self.inbound.owed += (bytes + FRAME_COST) as u64;
         !self.draining && self.inbound.owed >= self.inbound.window / 4
     }
 
@@ -466,7 +467,7 @@ impl Exchange {
         // A frame's size is below 2^14: two bytes hold it.
         let overhead = 1 + varint_len(number.into()) + 2 + before;
         let fits = room.saturating_sub(overhead);
-        let allowed = usize::try_from(self.out.credit.saturating_sub(FRAME_COST)).unwrap_or(usize::MAX);
+        let allowed = usize::try_from(self.out.credit.saturating_sub(FRAME_COST as u64)).unwrap_or(usize::MAX);
         // What fits whole into an empty record is not split to fill one up (section 4.5). Credit that is short splits only what
         // is large: the peer gives credit back well before it falls that low (section 5.5).
         let whole = bytes.len() + overhead <= RECORD_PLAINTEXT;
@@ -483,8 +484,8 @@ impl Exchange {
         }
         let take = bytes.len().min(fits).min(allowed);
         let piece = bytes.split_to(take);
-        self.out.credit -= take as u64 + FRAME_COST;
-        self.out.queued -= take + if bytes.is_empty() { FRAME_COST as usize } else { 0 };
+        self.out.credit -= (take + FRAME_COST) as u64;
+        self.out.queued -= take + if bytes.is_empty() { FRAME_COST } else { 0 };
         if server {
             frame::put_header(out, kind::DATA, number, before + take);
             put_varint(out, self.out.seq);

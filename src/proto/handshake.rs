@@ -15,7 +15,7 @@ use super::{
 
 const PATTERN: &str = "Noise_NKpsk2_25519_AESGCM_SHA256";
 /// Where the pattern mixes the PSK in.
-const PSK_PLACE: usize = 2;
+const PSK_PLACE: u8 = 2;
 
 /// What a client hello says (section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl ServerHello {
         map.map(2)?; // parameters, reserved
         Ok(Self {
             profile: Profile::from_number(required(map.uint(1)?)?)?,
-            exchanges: required(map.ranged(3, 1..=limits::EXCHANGES_MAX)?)? as u32,
+            exchanges: required(map.ranged(3, 1..=limits::EXCHANGES_MAX)?)?,
             credit: required(map.ranged(4, limits::CREDIT_MIN..=limits::CREDIT_MAX)?)?,
             buffered: required(map.uint(5)?)?,
             idle: required(map.uint(6)?)?,
@@ -141,7 +141,7 @@ impl Initiator {
     ) -> Result<(Self, [u8; HELLO]), Error> {
         let mut state = builder(suite, ephemeral)
             .remote_public_key(&credential.server)
-            .and_then(|builder| builder.psk(PSK_PLACE as u8, credential.psk.expose()))
+            .and_then(|builder| builder.psk(PSK_PLACE, credential.psk.expose()))
             .and_then(Builder::build_initiator)
             .map_err(|_| Error::Misuse("the handshake could not begin"))?;
         let head = ClientHello { key_id: credential.key_id, profile }.encode();
@@ -195,7 +195,7 @@ impl Responder {
     /// # Errors
     /// [`Error::Unauthentic`] if the client's ephemeral key is no usable point, [`Error::Misuse`] if `hello` does not fit.
     pub fn answer(mut self, psk: &Psk, hello: &ServerHello) -> Result<([u8; HELLO], Traffic), Error> {
-        self.state.set_psk(PSK_PLACE, psk.expose()).map_err(|_| Error::Misuse("the handshake takes no PSK"))?;
+        self.state.set_psk(PSK_PLACE.into(), psk.expose()).map_err(|_| Error::Misuse("the handshake takes no PSK"))?;
         let mut out = [0; HELLO];
         let written =
             self.state.write_message(&payload(&hello.encode())?, &mut out).map_err(|_| Error::Unauthentic("client hello"))?;

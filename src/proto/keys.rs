@@ -112,10 +112,10 @@ impl FromStr for Credential {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let body = text.trim().strip_prefix(PREFIX).ok_or(KeyError::Prefix)?;
-        if body.len() != CREDENTIAL_CHARS {
-            let found = PREFIX.len() + body.chars().count();
-            return Err(KeyError::Length { expected: PREFIX.len() + CREDENTIAL_CHARS, found });
+        let body = text.trim_ascii().strip_prefix(PREFIX).ok_or(KeyError::Prefix)?;
+        let found = body.chars().count();
+        if found != CREDENTIAL_CHARS {
+            return Err(KeyError::Length { expected: PREFIX.len() + CREDENTIAL_CHARS, found: PREFIX.len() + found });
         }
         let mut bytes = Zeroizing::new([0; CREDENTIAL]);
         let read = URL_SAFE_NO_PAD.decode_slice(body, &mut bytes[..]).map_err(|_| KeyError::Alphabet)?;

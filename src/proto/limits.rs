@@ -42,10 +42,10 @@ pub const CBOR_DEPTH: usize = 8;
 pub const EXCHANGE: u32 = (1 << 30) - 1;
 
 /// What a DATA or BODY frame costs beside its bytes, so that credit bounds memory (section 5.5).
-pub const FRAME_COST: u64 = 64;
+pub const FRAME_COST: usize = 64;
 
 /// Smallest initial credit: one full frame (section 5.5).
-pub const CREDIT_MIN: u64 = RECORD_PLAINTEXT as u64 + FRAME_COST;
+pub const CREDIT_MIN: u64 = (RECORD_PLAINTEXT + FRAME_COST) as u64;
 
 /// Largest credit: no sum overflows (section 5.5).
 pub const CREDIT_MAX: u64 = 1 << 30;

@@ -73,11 +73,9 @@ impl Sealer {
     /// [`Error::Misuse`] if the plaintext is empty or over its limit; `violation` at the session's last record.
     pub fn seal(&mut self, out: &mut BytesMut, start: usize) -> Result<(), Error> {
         let size = out.len() - start - LENGTH;
-        if !(1..=RECORD_PLAINTEXT).contains(&size) {
-            return Err(Error::Misuse("a record's plaintext is empty or too long"));
-        }
+        let length = u16::try_from(size + TAG).ok().filter(|_| (1..=RECORD_PLAINTEXT).contains(&size));
+        let length = length.ok_or(Error::Misuse("a record's plaintext is empty or too long"))?.to_be_bytes();
         let nonce = self.0.nonce()?;
-        let length = ((size + TAG) as u16).to_be_bytes();
         let (head, text) = out[start..].split_at_mut(LENGTH);
         head.copy_from_slice(&length);
         let tag = self.0.aead.seal(&nonce, &length, text);

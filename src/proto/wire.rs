@@ -89,6 +89,7 @@ pub const fn varint_len(value: u64) -> usize {
 ///
 /// # Panics
 /// If `value` is over [`VARINT_MAX`]: no count of this protocol gets there.
+#[expect(clippy::cast_possible_truncation, reason = "each arm holds what fits")]
 pub fn put_varint(out: &mut BytesMut, value: u64) {
     match varint_len(value) {
         1 => out.put_u8(value as u8),

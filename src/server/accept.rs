@@ -77,7 +77,7 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr, stop: 
 
 /// Milliseconds since 1970.
 fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 struct ServerHook {

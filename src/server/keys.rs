@@ -171,21 +171,17 @@ impl KeyFolder {
 
     fn server_key(&self) -> Result<(ServerKey, bool), KeysError> {
         let path = self.server_file();
-        match read(&path)? {
-            Some(text) => {
-                let private = decode(text.trim()).ok_or_else(|| broken(&path, "not a server key as this program writes it"))?;
-                Ok((ServerKey::new(private), false))
-            }
-            None => {
-                let _lock = self.lock()?;
-                if path.exists() {
-                    return self.server_key();
-                }
-                let private: Secret<32> = random()?;
-                write(&path, &Zeroizing::new(format!("{}\n", *encode(&private))))?;
-                Ok((ServerKey::new(private), true))
-            }
+        if let Some(text) = read(&path)? {
+            let private = decode(text.trim()).ok_or_else(|| broken(&path, "not a server key as this program writes it"))?;
+            return Ok((ServerKey::new(private), false));
         }
+        let _lock = self.lock()?;
+        if path.exists() {
+            return self.server_key();
+        }
+        let private: Secret<32> = random()?;
+        write(&path, &Zeroizing::new(format!("{}\n", *encode(&private))))?;
+        Ok((ServerKey::new(private), true))
     }
 
     /// The clients in the file, in its order.
@@ -352,7 +348,8 @@ fn make_folder(path: &Path) -> Result<(), KeysError> {
 fn check_mode(path: &Path) -> Result<(), KeysError> {
     use std::os::unix::fs::PermissionsExt;
     let mode = fs::metadata(path).map_err(|error| KeysError::Io { path: path.to_owned(), error })?.permissions().mode();
-    if mode & 0o077 == 0 { Ok(()) } else { Err(KeysError::Exposed { path: path.to_owned() }) }
+    let others = mode & 0o077;
+    if others == 0 { Ok(()) } else { Err(KeysError::Exposed { path: path.to_owned() }) }
 }
 
 #[cfg(not(unix))]

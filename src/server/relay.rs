@@ -27,7 +27,7 @@ use crate::{
         to_map,
     },
     proto::{
-        Code, Error, Fault,
+        Code, Connection, Error, Fault,
         frame::{BodyLength, Mode, Notice, Policy, Request, Response},
     },
 };
@@ -78,7 +78,7 @@ pub(super) async fn relay(server: Arc<Server>, client: Arc<str>, exchange: Excha
     };
     exchange.finish();
     let Account { host, status, bytes, pieces } = account;
-    let ms = start.elapsed().as_millis() as u64;
+    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     info!(%client, exchange = number, method = %loggable(&request.method), %host, status, bytes, pieces, ms, outcome, "exchange");
 }
 
@@ -115,7 +115,7 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
     if matches!(request.body, BodyLength::Known(length) if length > limits.upload_bytes) {
         return Err(upload_too_large(limits.upload_bytes).retry_safe().into());
     }
-    exchange.with(|connection, now, number| connection.called(now, number));
+    exchange.with(Connection::called);
     let answer = timeout(limits.head(), call.send()).await.map_err(|_| {
         let text = format!("the upstream gave no answer within {} s", limits.head().as_secs_f64());
         Notice::new(Code::UpstreamTimeout, Fault::Upstream, text)
@@ -127,6 +127,10 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
         (Err(error), None) => return Err(call_failed(&error, limits.connect()).into()),
     };
     account.status = Some(answer.status().as_u16());
+    if answer.status().is_informational() {
+        let text = "the upstream wants to speak another protocol than HTTP";
+        return Err(Notice::new(Code::UpstreamProtocol, Fault::Upstream, text).into());
+    }
     let relayed = Relayed { exchange, policy, stall: limits.stall(), head: method == Method::HEAD };
     match request.mode {
         Mode::Streaming => relayed.stream(answer.into(), account).await,
@@ -180,7 +184,7 @@ impl Relayed<'_> {
     }
 
     /// A call of the core. `too-large` is the upstream's fault; an exchange that is over is known to the client.
-    fn call(&self, call: impl FnOnce(&mut crate::proto::Connection, Duration, u32) -> Result<(), Error>) -> Result<(), Stop> {
+    fn call(&self, call: impl FnOnce(&mut Connection, Duration, u32) -> Result<(), Error>) -> Result<(), Stop> {
         self.exchange.with(call).map_err(|error| match error {
             Error::Misbehaved(Code::TooLarge, _) => {
                 let text = "the upstream's headers are larger than the relay carries (16 000 bytes)";

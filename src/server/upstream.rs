@@ -94,10 +94,11 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => match address.segments() {
             // IPv4-mapped, IPv4-compatible, NAT64, and 6to4: what counts is the IPv4 address inside.
-            [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inside(high, low),
-            [0x2002, high, low, ..] => inside(high, low),
+            [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                inside(high, low)
+            }
             // Global unicast is 2000::/3; documentation and benchmarking are not for use.
-            [0x2001, 0x0db8, ..] | [0x3fff, 0..0x1000, ..] | [0x2001, 0..0x0200, ..] => false,
+            [0x2001, 0..0x0200 | 0x0db8, ..] | [0x3fff, 0..0x1000, ..] => false,
             [first, ..] => first & 0xe000 == 0x2000,
         },
     }
@@ -128,12 +129,14 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        // The `source` of an `io::Error` skips the error that it wraps.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(found) = error.downcast_ref::<T>().or_else(|| wrapped?.downcast_ref::<T>()) {
+        if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
-        next = error.source();
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // The `source` of an `io::Error` skips the error that it wraps.
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
@@ -179,7 +182,9 @@ pub(super) fn body_failed(error: &reqwest::Error) -> Notice {
 
 fn broke(error: &reqwest::Error, when: &str) -> Notice {
     let parse = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
-    if parse {
+    // What is wrong inside a chunked body comes as one of these.
+    let chunks = find::<io::Error>(error).map(io::Error::kind);
+    if parse || matches!(chunks, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
         Notice::new(Code::UpstreamProtocol, Fault::Upstream, format!("the upstream sent what is not HTTP {when}"))
     } else {
         Notice::new(Code::UpstreamClosed, Fault::Upstream, format!("the upstream closed the connection {when}"))

@@ -144,7 +144,7 @@ impl GoAway {
         Ok(Self {
             code: (number != 0).then(|| code(number)),
             // A number above all that there can be means all.
-            last: required(map.uint(1)?)?.min(limits::EXCHANGE.into()) as u32,
+            last: u32::try_from(required(map.uint(1)?)?).unwrap_or(u32::MAX).min(limits::EXCHANGE),
             text: map.text(2, limits::ERROR_TEXT)?.unwrap_or_default(),
         })
     }

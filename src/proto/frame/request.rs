@@ -86,12 +86,12 @@ impl Request {
             method: required(map.text(1, limits::HEAD)?)?,
             url: required(map.text(2, limits::HEAD)?)?,
             headers: required(map.headers(3)?)?,
-            mode: match map.ranged(4, 0..=1)? {
+            mode: match map.ranged::<u8>(4, 0..=1)? {
                 None | Some(0) => Mode::Streaming,
                 Some(_) => Mode::Buffered,
             },
             timings: map.bool(5)?.unwrap_or(false),
-            policy: match map.ranged(6, 0..=2)? {
+            policy: match map.ranged::<u8>(6, 0..=2)? {
                 None | Some(0) => Policy::Neutral,
                 Some(1) => Policy::Sdk,
                 Some(_) => Policy::Pass,

@@ -32,11 +32,7 @@ impl core::fmt::Debug for Response {
 impl Response {
     pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
         let mut map = MapReader::new(head)?;
-        Ok(Self {
-            status: required(map.ranged(1, 200..=999)?)? as u16,
-            headers: required(map.headers(2)?)?,
-            length: map.uint(3)?,
-        })
+        Ok(Self { status: required(map.ranged(1, 200..=999)?)?, headers: required(map.headers(2)?)?, length: map.uint(3)? })
     }
 
     /// The encoded head.

@@ -1,6 +1,11 @@
 //! Records against their rules.
 
-use super::{super::suite::AES_GCM, *};
+use serde_json::Value;
+
+use super::{
+    super::{frame, role::Role, suite::AES_GCM},
+    *,
+};
 
 fn schedule() -> Schedule {
     Schedule::new(&[1; 32], &Secret::new([2; 32]))
@@ -69,5 +74,73 @@ fn a_length_out_of_range_is_refused_before_more_is_awaited() {
     for size in [0, 16, RECORD_PLAINTEXT + TAG + 1, 0xffff] {
         let mut input = BytesMut::from(&(size as u16).to_be_bytes()[..]);
         assert!(matches!(Opener::new(schedule(), &AES_GCM).open(&mut input), Err(Error::Malformed(_))), "{size}");
+    }
+}
+
+/// Vectors that a program made which shares no code with this one (`tests/vectors/README.md`).
+fn vectors(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// Hex, or a list of runs of it.
+fn bytes(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Array(runs) => runs
+            .iter()
+            .flat_map(|run| bytes(&run[0]).repeat(run[1].as_u64().and_then(|times| times.try_into().ok()).expect("a count")))
+            .collect(),
+        _ => {
+            let text = value.as_str().expect("hex");
+            let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
+            (0..text.len()).step_by(2).map(byte).collect()
+        }
+    }
+}
+
+fn given(h: &Value, k: &Value) -> Schedule {
+    let array = |value| <[u8; 32]>::try_from(bytes(value)).expect("32 bytes");
+    Schedule::new(&array(h), &Secret::new(array(k)))
+}
+
+fn counter(case: &Value) -> u64 {
+    case["n"].as_u64().expect("a counter")
+}
+
+#[test]
+fn nonces_are_those_of_the_vectors() {
+    let file = vectors(include_str!("../../../tests/vectors/schedule.json"));
+    for case in file["cases"].as_array().expect("cases") {
+        let mut keys = Keys::new(given(&case["h"], &case["k"]), &AES_GCM);
+        for nonce in case["nonces"].as_array().expect("nonces") {
+            keys.next = counter(nonce);
+            assert_eq!(keys.nonce().expect("a nonce")[..], bytes(&nonce["nonce"]), "{} at {}", case["name"], nonce["n"]);
+            assert_eq!(Some(keys.epoch), nonce["epoch"].as_u64(), "{} at {}", case["name"], nonce["n"]);
+        }
+    }
+}
+
+#[test]
+fn records_at_any_place_are_those_of_the_vectors() {
+    let file = vectors(include_str!("../../../tests/vectors/records.json"));
+    let schedule = || given(&file["h"], &file["k"]);
+    for case in file["valid"].as_array().expect("cases") {
+        let (mut sealer, mut opener) = (Sealer::new(schedule(), &AES_GCM), Opener::new(schedule(), &AES_GCM));
+        (sealer.0.next, opener.0.next) = (counter(case), counter(case));
+        let (plaintext, record) = (bytes(&case["plaintext"]), bytes(&case["record"]));
+        assert_eq!(sealed(&mut sealer, &plaintext), record, "{}", case["name"]);
+        let opened = opener.open(&mut BytesMut::from(&record[..])).expect("opens").expect("is whole");
+        assert_eq!(opened, plaintext, "{}", case["name"]);
+    }
+    for case in file["invalid"].as_array().expect("cases") {
+        let mut opener = Opener::new(schedule(), &AES_GCM);
+        opener.0.next = counter(case);
+        let walk = |record: Bytes| {
+            let mut at = 0;
+            while frame::decode(&record, &mut at, Role::Server)?.is_some() {}
+            Ok(())
+        };
+        let opened = opener.open(&mut BytesMut::from(&bytes(&case["record"])[..]));
+        let outcome = opened.and_then(|record| walk(record.expect("is whole")));
+        assert_eq!(outcome.expect_err("refused").code().name(), case["code"], "{}", case["name"]);
     }
 }

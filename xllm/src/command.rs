@@ -1,0 +1,92 @@
+//! From the command line to what was asked for.
+
+use std::io::{self, Write as _};
+
+use clap::CommandFactory as _;
+
+use crate::{
+    args::{ChatArgs, Cli, Command, ConnectionArgs},
+    chat,
+    config::{Config, load},
+    demo,
+    env::Env,
+    exit::{Exit, Failure},
+    init, key, models,
+    options::{Plan, Route},
+    output::Output,
+    prompt,
+    transport::Transport,
+};
+
+/// Runs the command and reports its failure.
+pub(crate) async fn run(cli: Cli) -> Exit {
+    let env = Env::of_process();
+    let result = match cli.command {
+        None if cli.chat.init => init::run(&cli.chat).and_then(|text| print(&text)),
+        None => chat(&cli.chat, &env).await,
+        Some(Command::Demo(args)) => demo::run(&args, &env).await,
+        Some(Command::Models(args)) => configured(&args.connection, &env)
+            .and_then(|config| models::run(&args.connection, &config, &env))
+            .and_then(|text| print(&text)),
+        Some(Command::Key(command)) => configured(&ConnectionArgs::default(), &env)
+            .and_then(|config| key::run(command, &config, &env))
+            .and_then(|text| print(&text)),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "xllm", &mut script);
+            print(String::from_utf8_lossy(&script).trim_end())
+        }
+    };
+    result.unwrap_or_else(|failure| failed(&failure))
+}
+
+/// Reports a failure.
+pub(crate) fn failed(failure: &Failure) -> Exit {
+    say(&failure.to_string());
+    failure.exit
+}
+
+fn configured(args: &ConnectionArgs, env: &Env) -> Result<Config, Failure> {
+    let config = load(args.config.as_deref(), env)?;
+    config.warnings.iter().for_each(|warning| say(warning));
+    Ok(config)
+}
+
+async fn chat(args: &ChatArgs, env: &Env) -> Result<Exit, Failure> {
+    let config = load(args.connection.config.as_deref(), env)?;
+    // Reads a file or a pipe to its end; there is nothing else to do meanwhile.
+    let parts = prompt::read(&args.prompt, &args.file)?;
+    let plan = Plan::new(args, parts, &config, env)?;
+    let mut out = Output::of_process(plan.show, args.connection.verbose, env);
+    plan.warnings.iter().for_each(|warning| out.warn(warning));
+    config.remarks.iter().for_each(|remark| out.notice(remark));
+    match &config.path {
+        Some(path) => out.trace(&format!("configuration: {}", path.display())),
+        None => out.trace("configuration: none"),
+    }
+    out.trace(&format!("model: {}/{}", plan.target.provider, plan.target.model));
+    let transport = match &plan.route {
+        Route::Direct => {
+            out.trace("route: straight to the API");
+            Transport::direct()?
+        }
+        Route::Proxy { url, key } => {
+            out.trace(&format!("route: through the proxy {url}"));
+            Transport::proxy(url, key)?
+        }
+    };
+    chat::run(&plan, &transport, &mut out).await
+}
+
+/// Prints a text to stdout. A reader who leaves early has read enough.
+fn print(text: &str) -> Result<Exit, Failure> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::usage(format!("cannot write: {error}"))),
+        _ => Ok(Exit::Ok),
+    }
+}
+
+fn say(text: &str) {
+    // Without stderr there is nobody to tell.
+    let _ = writeln!(io::stderr(), "xllm: {text}");
+}

@@ -1,0 +1,52 @@
+//! The user's command: chat with LLMs, straight or through the encrypted relay.
+//!
+//! ```text
+//! main ─► command ─► chat ─► transport     one question, its answer
+//!                    chat ─► output        stdout and stderr
+//!         command ─► demo ─► chat          the same, with provider, relay and wire-tap around it
+//!         command ─► options ─► config, aliases, endpoint, key, prompt
+//! ```
+//!
+//! `args` is what was typed, `options` what is meant. Every module below `command`
+//! fails with an `exit::Failure`, which knows its exit code and the remedy.
+
+mod aliases;
+mod args;
+mod chat;
+mod command;
+mod config;
+mod credential;
+mod demo;
+mod endpoint;
+mod env;
+mod exit;
+mod init;
+mod key;
+mod keyring;
+mod models;
+mod options;
+mod output;
+mod prompt;
+mod secret;
+mod signals;
+mod transport;
+
+use std::time::Duration;
+
+use clap::Parser as _;
+use exit::{Exit, Failure};
+
+/// A look-up of a name cannot be called off; it is not waited for longer than this.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+fn main() -> Exit {
+    let cli = args::Cli::parse();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(command::run(cli));
+            runtime.shutdown_timeout(FAREWELL);
+            exit
+        }
+        Err(error) => command::failed(&Failure::usage(format!("this system gives no threads: {error}"))),
+    }
+}

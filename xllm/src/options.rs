@@ -1,0 +1,202 @@
+//! What is meant: command line, environment and configuration made into one plan.
+
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    aliases::{Catalog, Choice},
+    args::{ChatArgs, ConnectionArgs},
+    chat::Ask,
+    config::{Api, Config},
+    endpoint::{endpoint, is_exposed},
+    env::Env,
+    exit::Failure,
+    key,
+    prompt::Part,
+    secret::Secret,
+};
+
+/// What the Anthropic API, which insists on the field, is asked for by default.
+const DEFAULT_MAX_TOKENS: u32 = 8192;
+
+/// The model and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) api: Api,
+    pub(crate) provider: String,
+    pub(crate) url: Url,
+    pub(crate) key: Option<Secret>,
+    /// How the user can give a key, for errors.
+    pub(crate) key_remedy: String,
+    pub(crate) model: String,
+    pub(crate) max_tokens: Option<u32>,
+    pub(crate) successor: Option<String>,
+}
+
+/// How requests get there.
+#[derive(Debug, Clone)]
+pub(crate) enum Route {
+    /// Straight to the API.
+    Direct,
+    /// Through the relay.
+    Proxy { url: String, key: Secret },
+}
+
+/// What the user wants to see.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one field a flag")]
+pub(crate) struct Show {
+    pub(crate) stream: bool,
+    pub(crate) json: bool,
+    pub(crate) raw: bool,
+    pub(crate) usage: bool,
+}
+
+/// A chat, ready to go.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) target: Target,
+    pub(crate) route: Route,
+    pub(crate) ask: Ask,
+    pub(crate) show: Show,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Plan {
+    pub(crate) fn new(args: &ChatArgs, parts: Vec<Part>, config: &Config, env: &Env) -> Result<Self, Failure> {
+        let extra = args.option.iter().map(|text| field(text)).collect::<Result<_, _>>()?;
+        let route = route(&args.connection, config, env)?;
+        let target = target(args, config, env, matches!(route, Route::Proxy { .. }))?;
+        let mut warnings = config.warnings.clone();
+        if matches!(route, Route::Direct) && target.key.is_some() && is_exposed(&target.url) {
+            warnings.push(format!("the API key for {} travels unencrypted: its url begins with http://", target.provider));
+        }
+        let show = Show { stream: !args.no_stream, json: args.json, raw: args.raw, usage: args.usage };
+        let ask = Ask { system: args.system.clone(), parts, extra, stream: show.stream, usage: show.usage };
+        Ok(Self { target, route, ask, show, warnings })
+    }
+}
+
+/// `-o key=value`
+fn field(text: &str) -> Result<(String, Value), Failure> {
+    let (key, value) = text
+        .split_once('=')
+        .filter(|(key, _)| !key.is_empty())
+        .ok_or_else(|| Failure::usage("-o takes KEY=VALUE").remedy("for example -o temperature=0.2"))?;
+    if key == "stream" {
+        return Err(Failure::usage("`stream` is not set with -o").remedy("use --no-stream"));
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((key.to_owned(), value))
+}
+
+/// Flags come before the environment, that before the file.
+/// A proxy that was named but cannot be used is an error: never a silent way around it.
+pub(crate) fn route(args: &ConnectionArgs, config: &Config, env: &Env) -> Result<Route, Failure> {
+    let Some(url) = proxy_url(args, config, env)? else { return Ok(Route::Direct) };
+    match key::find(config, env)? {
+        Some((key, _)) => Ok(Route::Proxy { url, key }),
+        None => Err(Failure::proxy("the proxy needs a key, and there is none").remedy(
+            "`xllm-proxy client add NAME` on the server prints one (xllm1_…); then one of\n\
+             xllm key set                    keeps it in the system keyring\n\
+             export XLLM_PROXY_KEY=xllm1_…\n\
+             proxy_key = \"xllm1_…\"           in [global] of the configuration",
+        )),
+    }
+}
+
+/// The proxy's address if requests are to go through it.
+pub(crate) fn proxy_url(args: &ConnectionArgs, config: &Config, env: &Env) -> Result<Option<String>, Failure> {
+    if args.no_proxy {
+        return Ok(None);
+    }
+    if let Some(url) = args.proxy_url.as_deref().or_else(|| env.get("XLLM_PROXY_URL")) {
+        return Ok(Some(url.to_owned()));
+    }
+    match (&config.global.proxy_url, config.global.proxy) {
+        (_, Some(false)) | (None, None) => Ok(None),
+        (Some(url), _) => Ok(Some(url.get()?.to_owned())),
+        (None, Some(true)) => Err(Failure::usage("proxy = true, but no proxy_url is set")
+            .remedy("add proxy_url = \"http://HOST:50051\" to [global], or use --proxy-url")),
+    }
+}
+
+fn target(args: &ChatArgs, config: &Config, env: &Env, through_proxy: bool) -> Result<Target, Failure> {
+    let catalog = Catalog::new(config)?;
+    let choice = match args.model.as_deref().or_else(|| env.get("XLLM_MODEL")) {
+        Some(name) => catalog.resolve(name)?,
+        None => default_model(&catalog, config, env, through_proxy)?,
+    };
+    let provider = choice.provider.as_str();
+    let (built_in, configured) = (catalog.built_in(provider), catalog.configured(provider));
+    let own_url = configured.and_then(|configured| configured.url.as_ref());
+    let (api, url) = match (own_url, configured, built_in) {
+        (Some(url), Some(configured), _) => (configured.api, url.get()?),
+        (None, _, Some(built_in)) => (built_in.api, built_in.url.as_str()),
+        _ => return Err(Failure::usage(format!("[models.{provider}] needs a `url`"))),
+    };
+    let key = api_key(&catalog, provider, env);
+    let key_remedy = match built_in {
+        Some(built_in) => format!("export {}=…, or set api_key in [models.{provider}]", built_in.key_env),
+        None => format!("set api_key in [models.{provider}] of the configuration"),
+    };
+    // A proxy may hold the provider's key itself, and a server of one's own may need none.
+    let wanted = own_url.is_none() || configured.is_some_and(|configured| configured.api_key.is_some());
+    if key.is_none() && wanted && !through_proxy {
+        let unset = configured.and_then(|configured| configured.api_key.as_ref()?.missing_variable());
+        let why = unset.map_or_else(String::new, |variable| format!(": {variable} is not set"));
+        return Err(Failure::usage(format!("there is no API key for {provider}{why}")).remedy(key_remedy));
+    }
+    let max_tokens = args
+        .max_tokens
+        .or_else(|| configured.and_then(|configured| configured.max_tokens))
+        .or(choice.max_tokens)
+        .or((api == Api::Anthropic).then_some(DEFAULT_MAX_TOKENS));
+    Ok(Target {
+        api,
+        url: endpoint(url, api)?,
+        key,
+        key_remedy,
+        max_tokens,
+        provider: choice.provider,
+        model: choice.model,
+        successor: choice.successor,
+    })
+}
+
+/// The key for a provider. One that only stands in the environment goes to the
+/// provider's own address alone: a configuration that names another must name the key too.
+pub(crate) fn api_key(catalog: &Catalog<'_>, provider: &str, env: &Env) -> Option<Secret> {
+    let configured = catalog.configured(provider);
+    if let Some(key) = configured.and_then(|configured| configured.api_key.as_ref()?.known()) {
+        return Some(key.clone());
+    }
+    let own_address = configured.is_none_or(|configured| configured.url.is_none());
+    let variable = &catalog.built_in(provider).filter(|_| own_address)?.key_env;
+    env.get(variable).map(Secret::new)
+}
+
+/// The model when nobody names one: the file's, else that of the first provider
+/// that could answer.
+pub(crate) fn default_model(catalog: &Catalog<'_>, config: &Config, env: &Env, through_proxy: bool) -> Result<Choice, Failure> {
+    if let Some(model) = &config.global.model {
+        return catalog.resolve(model.get()?);
+    }
+    let usable = |provider: &str| api_key(catalog, provider, env).is_some();
+    let names_model = |provider: &str| catalog.configured(provider).is_some_and(|provider| provider.model.is_some());
+    let providers = catalog.providers();
+    let best = providers
+        .iter()
+        .find(|name| names_model(name) && usable(name))
+        .or_else(|| providers.iter().find(|name| usable(name) && (names_model(name) || catalog.built_in(name).is_some())))
+        .or_else(|| providers.iter().find(|name| names_model(name)))
+        .or_else(|| providers.first().filter(|_| through_proxy));
+    match best {
+        Some(provider) => catalog.default_of(provider),
+        None => Err(Failure::usage("there is no API key yet")
+            .remedy("export ANTHROPIC_API_KEY=… or OPENAI_API_KEY=…, or write a configuration with xllm --init")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

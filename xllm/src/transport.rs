@@ -1,0 +1,182 @@
+//! The way to the API: straight, or through the relay. Both carry `http` requests and
+//! answer with a streaming body; dropping that body cancels the upstream call.
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use tower::ServiceExt as _;
+use xllm_proxy::client::{self, Client, Fault, Mode};
+
+use crate::{
+    credential,
+    exit::{Exit, Failure},
+    secret::Secret,
+};
+
+/// A host that takes longer to accept a connection is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a cancel may take to leave.
+const CANCEL_TIME: Duration = Duration::from_millis(200);
+
+/// What the API sees us as.
+const USER_AGENT: &str = concat!("xllm/", env!("CARGO_PKG_VERSION"));
+
+/// A way to the API.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// Straight.
+    Direct(reqwest::Client),
+    /// Through the relay.
+    Proxy(Client),
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) struct Body(UnsyncBoxBody<Bytes, Error>);
+
+/// Why nothing, or no more, came.
+#[derive(Debug, Clone)]
+pub(crate) struct Error {
+    message: String,
+    /// Whether the API's side broke off, rather than the proxy or the network.
+    upstream: bool,
+    remedy: Option<String>,
+}
+
+impl Transport {
+    pub(crate) fn direct() -> Result<Self, Failure> {
+        // Redirects are not followed: they would carry the key elsewhere.
+        reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map(Self::Direct)
+            .map_err(|error| Failure::proxy(format!("TLS cannot be set up: {}", reason(&error))))
+    }
+
+    pub(crate) fn proxy(url: &str, key: &Secret) -> Result<Self, Failure> {
+        let credential = credential::parse(key)?;
+        let builder = Client::builder(url, credential).map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(Self::Proxy(builder.build()))
+    }
+
+    /// Sends a request. `buffered` asks for the whole answer or an error.
+    pub(crate) async fn send(&self, mut request: Request<Bytes>, buffered: bool) -> Result<Response<Body>, Error> {
+        match self {
+            Self::Direct(client) => {
+                let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
+                let request = request.map(|bytes| reqwest::Body::wrap(Full::new(bytes)));
+                let request = reqwest::Request::try_from(request).map_err(|error| Error::network(&error, &host))?;
+                let response = client.execute(request).await.map_err(|error| Error::network(&error, &host))?;
+                let response = Response::<reqwest::Body>::from(response);
+                Ok(response.map(|body| Body(body.map_err(move |error| Error::network(&error, &host)).boxed_unsync())))
+            }
+            Self::Proxy(client) => {
+                if buffered {
+                    request.extensions_mut().insert(Mode::Buffered);
+                }
+                let response = client.clone().oneshot(request.map(Full::new)).await?;
+                Ok(response.map(|body| Body(body.map_err(Error::from).boxed_unsync())))
+            }
+        }
+    }
+
+    /// Gives a cancelled call a moment to be told so. Bounded.
+    pub(crate) async fn settle(&self) {
+        match self {
+            // The connection's task sees that the body was dropped, and closes.
+            Self::Direct(_) => tokio::task::yield_now().await,
+            Self::Proxy(client) => client.close(CANCEL_TIME).await,
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Body {
+    /// A body in memory, cut into these pieces.
+    #[cfg(test)]
+    pub(crate) fn of(pieces: Vec<Bytes>) -> Self {
+        let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+        Self(http_body_util::StreamBody::new(futures::stream::iter(frames)).boxed_unsync())
+    }
+}
+
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        let upstream = error.blame() == Fault::Upstream;
+        let remedy = error.retry_after().map(|wait| format!("ask again after {} s", wait.as_secs_f64().ceil()));
+        Self { message: format!("{error} ({})", error.code()), upstream, remedy }
+    }
+}
+
+impl Error {
+    fn network(error: &reqwest::Error, host: &str) -> Self {
+        let what = if error.is_timeout() {
+            format!("{host} did not answer in time")
+        } else if error.is_connect() {
+            format!("cannot connect to {host}")
+        } else if error.is_body() || error.is_decode() {
+            format!("the connection to {host} broke")
+        } else {
+            format!("the request to {host} failed")
+        };
+        let message = format!("{what}: {}", reason(error));
+        Self { message, upstream: false, remedy: None }
+    }
+
+    /// As the error that ends the command.
+    pub(crate) fn into_failure(self, before: &str) -> Failure {
+        let mut failure = match if self.upstream { Exit::Api } else { Exit::Proxy } {
+            Exit::Api => Failure::api(format!("{before}{}", self.message)),
+            _ => Failure::proxy(format!("{before}{}", self.message)),
+        };
+        if let Some(remedy) = self.remedy {
+            failure = failure.remedy(remedy);
+        }
+        failure
+    }
+}
+
+/// The innermost cause: the outer ones repeat it or hold the URL.
+fn reason(error: &dyn StdError) -> String {
+    let mut inner = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    inner.to_string()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {}

@@ -1,0 +1,125 @@
+//! Through the relay.
+
+use std::{io::Read as _, process::Command, sync::Arc};
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use xllm_proxy::{
+    proto::Credential,
+    server::{self, Keys, Server, origins::Origins},
+};
+
+use crate::support::{Ran, User, finish};
+
+/// A relay that allows the user's provider, or nobody; ends with the test.
+async fn relay(user: &User, allowed: bool) -> (String, String) {
+    let (keys, credential) = Keys::ephemeral("test").expect("randomness");
+    let listed = if allowed { vec![user.mock.url()] } else { Vec::new() };
+    let origins = Origins::new(false, &listed).expect("an origin");
+    let config = server::Config { origins, ..server::Config::default() };
+    let server = Server::new(config, Arc::new(keys)).expect("TLS");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(server.run(listener, std::future::pending()));
+    (address, credential.reveal().to_string())
+}
+
+/// A user whose configuration goes through a relay.
+async fn user_behind_relay(script: Value, allowed: bool) -> User {
+    let user = User::with(script).await;
+    let (address, key) = relay(&user, allowed).await;
+    configure(&user, &address, &key);
+    user
+}
+
+fn configure(user: &User, address: &str, key: &str) {
+    let url = user.mock.url();
+    user.configure(&format!(
+        "[global]\nproxy = true\nproxy_url = \"{address}\"\nproxy_key = \"{key}\"\n\
+         [models.claude]\nanthropic_api_key = \"${{ANTHROPIC_API_KEY}}\"\nurl = \"{url}\"\n\
+         [models.openai]\napi_key = \"sk-openai\"\nurl = \"{url}/v1\"\n"
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_comes_through_the_relay_streamed_or_whole() {
+    let user = user_behind_relay(json!({"text": "Hello, **you** 👋!"}), true).await;
+    for model in ["haiku3", "gpt-4o"] {
+        for mode in [&[][..], &["--no-stream"]] {
+            let ran = user.run(&[&["-m", model, "Hello world"], mode].concat()).await;
+            assert_eq!(
+                (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+                (Some(0), "Hello, **you** 👋!\n", ""),
+                "{model} {mode:?}"
+            );
+        }
+    }
+    assert_eq!(user.mock.requests()[0].header("x-api-key"), Some("sk-ant-hidden"));
+    assert_eq!(user.mock.hung_up(), 0, "a complete answer cancels nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apis_error_comes_through_the_relay() {
+    let user = user_behind_relay(json!({"error_status": 429, "retry_after": 20}), true).await;
+    let ran = user.run(&["-m", "haiku", "x"]).await;
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("HTTP 429") && ran.stderr.contains("retry after 20 s"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_breaks_off_is_the_upstreams_fault() {
+    let user = user_behind_relay(json!({"text": "one two three four", "drop_after": 2}), true).await;
+    let ran = user.run(&["-m", "haiku", "x"]).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.starts_with("one") && ran.stderr.contains("incomplete"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_relay_refuses_exits_3() {
+    let user = user_behind_relay(json!({}), false).await;
+    let ran = user.run(&["-m", "haiku", "x"]).await;
+    assert!(ran.code == Some(3) && ran.stderr.contains("origin-not-allowed"), "{ran:?}");
+    let (address, key) = relay(&user, true).await;
+    let mut replaced: Credential = key.parse().expect("a credential");
+    replaced.psk = Keys::ephemeral("other").expect("randomness").1.psk;
+    configure(&user, &address, &replaced.reveal());
+    let ran = user.run(&["-m", "haiku", "x"]).await;
+    assert!(ran.code == Some(3) && ran.stderr.contains("key-refused"), "{ran:?}");
+    assert!(!ran.stderr.contains("xllm1_"), "{ran:?}");
+    assert!(user.mock.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_not_there_exits_3() {
+    let user = User::new().await;
+    let (_, credential) = Keys::ephemeral("test").expect("randomness");
+    configure(&user, "http://127.0.0.1:1", &credential.reveal());
+    let ran: Ran = user.run(&["-m", "haiku", "x"]).await;
+    assert!(ran.code == Some(3) && ran.stderr.contains("127.0.0.1:1"), "{ran:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_stops_the_upstream_call_behind_the_relay() {
+    let user = user_behind_relay(json!({"text": "one two three", "gate": "g"}), true).await;
+    user.mock.release("g", 1);
+    let mut child = user.command(&["-m", "haiku", "x"]).spawn().expect("the command starts");
+    let mut stdout = child.stdout.take().expect("piped");
+    let stdout = tokio::task::spawn_blocking(move || {
+        stdout.read_exact(&mut [0; 3]).expect("a token");
+        stdout
+    });
+    let _stdout = stdout.await.expect("no panic");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert_eq!(finish(child).await.code, Some(130));
+    user.mock.wait_until(|stats| stats.hung_up == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_public_id_of_a_key_is_shown_and_nothing_else() {
+    let user = User::new().await;
+    let (_, credential) = Keys::ephemeral("test").expect("randomness");
+    configure(&user, "http://127.0.0.1:1", &credential.reveal());
+    let ran = user.run(&["key", "show-id"]).await;
+    assert_eq!(ran.stdout, format!("{}  from proxy_key in the configuration\n", credential.key_id));
+}

@@ -1,0 +1,97 @@
+//! A user who runs the command, and what it leaves.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use mock_llm::{Config, MockLlm, Script};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A user with a home of their own and a provider of their own.
+pub(crate) struct User {
+    pub(crate) mock: MockLlm,
+    pub(crate) home: TempDir,
+}
+
+/// What a run of the command left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl User {
+    pub(crate) async fn new() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// The provider answers by this script.
+    pub(crate) async fn with(script: Value) -> Self {
+        let script: Script = serde_json::from_value(script).expect("a valid script");
+        let mock = MockLlm::start(Config::from(script)).await.expect("a free port");
+        let user = Self { mock, home: tempfile::tempdir().expect("a folder") };
+        let url = user.mock.url();
+        user.configure(&format!(
+            "[global]\nproxy = false\n[models.claude]\nanthropic_api_key = \"${{ANTHROPIC_API_KEY}}\"\nurl = \"{url}\"\n\
+             [models.openai]\napi_key = \"sk-openai\"\nurl = \"{url}/v1\"\n"
+        ));
+        user
+    }
+
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.home.path().join(".config/xllm/config.toml")
+    }
+
+    pub(crate) fn configure(&self, text: &str) {
+        let path = self.config_path();
+        fs::create_dir_all(path.parent().expect("has one")).expect("writable");
+        fs::write(&path, text).expect("writable");
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xllm"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("XDG_CONFIG_HOME", self.home.path().join(".config"))
+            .env("ANTHROPIC_API_KEY", "sk-ant-hidden")
+            .env("XLLM_NO_KEYRING", "1")
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) async fn run(&self, args: &[&str]) -> Ran {
+        finish(self.command(args).spawn().expect("the command starts")).await
+    }
+
+    pub(crate) async fn run_with_stdin(&self, args: &[&str], stdin: &str) -> Ran {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("the command starts");
+        child.stdin.take().expect("piped").write_all(stdin.as_bytes()).expect("it reads");
+        finish(child).await
+    }
+
+    pub(crate) fn last_body(&self) -> Value {
+        let requests = self.mock.requests();
+        serde_json::from_slice(&requests.last().expect("a request").body).expect("JSON")
+    }
+}
+
+pub(crate) async fn finish(child: Child) -> Ran {
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().expect("it ends")).await.expect("no panic");
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
