@@ -1,4 +1,7 @@
 //! Heads: CBOR maps with ascending unsigned keys, read with every bound checked (section 1.3).
+//!
+//! `ciborium` writes them. It does not read them: what it gives back no longer tells one encoding from another, or `undefined`
+//! from `null`, and a head has exactly one encoding here.
 
 use core::ops::RangeInclusive;
 

@@ -220,7 +220,10 @@ impl Exchange {
     }
 
     pub(super) fn push_body(&mut self, bytes: Bytes, now: Duration) -> Result<(), Error> {
-        let Upload::Open(_) = self.upload else { return Err(Error::Misuse("a body after its end")) };
+        let Upload::Open(declared) = self.upload else { return Err(Error::Misuse("a body after its end")) };
+        if declared.is_some_and(|length| self.out.total + bytes.len() as u64 > length) {
+            return Err(Error::Misuse("a body longer than was said"));
+        }
         self.out.total += bytes.len() as u64;
         self.out.push_piece(bytes, now);
         Ok(())
@@ -234,8 +237,9 @@ impl Exchange {
             Upload::Open(_) => return Err(Error::Misuse("a body of another length than was said")),
             Upload::Done => return Err(Error::Misuse("a second end of a body")),
         }
+        let head = BodyEnd { total, trailers }.encode()?;
         self.upload = Upload::Done;
-        self.out.queue.push_back(Out::Plain(kind::BODY_END, BodyEnd { total, trailers }.encode()?));
+        self.out.queue.push_back(Out::Plain(kind::BODY_END, head));
         Ok(())
     }
 
@@ -320,10 +324,16 @@ impl Exchange {
         self.receipt.sent = Some(micros(self.started, now));
     }
 
-    pub(super) fn push_response(&mut self, head: Bytes, now: Duration) -> Result<(), Error> {
+    pub(super) fn push_response(&mut self, response: &Response, now: Duration) -> Result<(), Error> {
         if self.reply != Reply::Awaited {
             return Err(Error::Misuse("a second response head"));
         }
+        let bodiless = self.bodiless || matches!(response.status, 204 | 304);
+        if self.buffered && !bodiless && response.length.is_none() {
+            return Err(Error::Misuse("a buffered response without its length"));
+        }
+        let head = response.encode()?;
+        self.bodiless = bodiless;
         self.reply = Reply::Body;
         self.spoke = now;
         self.receipt.head = Some(micros(self.started, now));
@@ -332,7 +342,7 @@ impl Exchange {
     }
 
     pub(super) fn push_data(&mut self, bytes: Bytes, now: Duration) -> Result<(), Error> {
-        if self.reply != Reply::Body {
+        if self.reply != Reply::Body || self.bodiless {
             return Err(Error::Misuse("data outside a response's body"));
         }
         self.spoke = now;

@@ -71,6 +71,10 @@ pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Silence after which a server sends a PING (section 5.7).
 pub const SERVER_KEEP_ALIVE: Duration = Duration::from_secs(45);
 
+/// Body bytes from which a piece shares the memory it was read into instead of being copied: a read buffer holds about two
+/// records, so a piece that is kept keeps at most a few times its size alive. Not on the wire.
+pub const SHARE_MIN: usize = RECORD_PLAINTEXT / 2;
+
 /// Body bytes that an exchange may have queued and not yet sealed; above it, its program waits. Not on the wire: it bounds
 /// memory where the peer has given more credit than the path carries.
 pub const SEND_QUEUE: usize = 64 * 1024;

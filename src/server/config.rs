@@ -57,8 +57,6 @@ pub struct Limits {
     pub upload_bytes: u64,
     /// Request body bytes that a client may send ahead.
     pub upload_credit: u64,
-    /// Response body bytes that are sent ahead of what the client takes, at most.
-    pub download_credit: u64,
     /// Largest response in buffered mode, bytes.
     pub buffered_bytes: u64,
 }
@@ -76,7 +74,6 @@ impl Default for Limits {
             drain_seconds: 30.0,
             upload_bytes: 2 << 30,
             upload_credit: 1 << 20,
-            download_credit: 4 << 20,
             buffered_bytes: 8 << 20,
         }
     }
@@ -120,7 +117,6 @@ impl Limits {
             ("limits.sessions", (1..=1_000_000).contains(&self.sessions), "1 to 1000000"),
             ("limits.exchanges", (1..=limits::EXCHANGES_MAX).contains(&self.exchanges.into()), "1 to 65536"),
             ("limits.upload_credit", credit.contains(&self.upload_credit), "16448 to 1073741824"),
-            ("limits.download_credit", credit.contains(&self.download_credit), "16448 to 1073741824"),
         ];
         match in_range.into_iter().find(|(_, fine, _)| !fine) {
             Some((key, _, range)) => Err(ConfigError::Range(key, range)),

@@ -68,7 +68,6 @@ impl Server {
             profile: self.config.profile,
             exchanges: limits.exchanges,
             credit: limits.upload_credit,
-            download_credit: limits.download_credit,
             buffered: limits.buffered_bytes,
             hello_time: limits.hello(),
             keep_alive: limits::SERVER_KEEP_ALIVE,

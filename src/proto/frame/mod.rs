@@ -121,8 +121,8 @@ pub enum Frame {
 /// Reads the next frame of a record's plaintext at `*at`, and moves `*at` behind it. Gives `None` at the end or the padding,
 /// which it checks (section 4.4).
 ///
-/// Body bytes share the record's memory where they are most of it, and are copied where they are not, so that a small piece
-/// that is kept does not keep a large record.
+/// Large body pieces share the record's memory, others are copied, so that a small piece that is kept does not keep a large
+/// buffer.
 ///
 /// `from` is the side that sent it; the order of the checks is that of section 5.1.
 pub fn decode(record: &Bytes, at: &mut usize, from: Role) -> Result<Option<(u32, Frame)>, Error> {
@@ -153,7 +153,7 @@ pub fn decode(record: &Bytes, at: &mut usize, from: Role) -> Result<Option<(u32,
     // The bytes from `used` on of this payload, as memory that may be kept.
     let share = |used: usize| {
         let body = &payload[used..];
-        if body.len() * 2 >= record.len() { record.slice(start + used..start + size) } else { Bytes::copy_from_slice(body) }
+        if body.len() >= limits::SHARE_MIN { record.slice(start + used..start + size) } else { Bytes::copy_from_slice(body) }
     };
     let frame = match kind {
         kind::REQUEST => Frame::Request(Box::new(Request::decode(payload)?)),

@@ -128,8 +128,8 @@ fn records_at_any_place_are_those_of_the_vectors() {
         (sealer.0.next, opener.0.next) = (counter(case), counter(case));
         let (plaintext, record) = (bytes(&case["plaintext"]), bytes(&case["record"]));
         assert_eq!(sealed(&mut sealer, &plaintext), record, "{}", case["name"]);
-        let opened = opener.open(&mut BytesMut::from(&record[..])).expect("opens").expect("is whole");
-        assert_eq!(opened, plaintext, "{}", case["name"]);
+        let found = opener.open(&mut BytesMut::from(&record[..])).expect("opens").expect("is whole");
+        assert_eq!(found, plaintext, "{}", case["name"]);
     }
     for case in file["invalid"].as_array().expect("cases") {
         let mut opener = Opener::new(schedule(), &AES_GCM);
@@ -139,8 +139,8 @@ fn records_at_any_place_are_those_of_the_vectors() {
             while frame::decode(&record, &mut at, Role::Server)?.is_some() {}
             Ok(())
         };
-        let opened = opener.open(&mut BytesMut::from(&bytes(&case["record"])[..]));
-        let outcome = opened.and_then(|record| walk(record.expect("is whole")));
+        let found = opener.open(&mut BytesMut::from(&bytes(&case["record"])[..]));
+        let outcome = found.and_then(|record| walk(record.expect("is whole")));
         assert_eq!(outcome.expect_err("refused").code().name(), case["code"], "{}", case["name"]);
     }
 }

@@ -1,0 +1,363 @@
+//! What arrives: hellos, records, frames (sections 3 to 5).
+
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    super::{
+        error::{Code, Error, Fault},
+        exchange::Exchange,
+        frame::{self, Frame, GoAway, Notice, Request, kind},
+        handshake::{Responder, ServerHello, Traffic},
+        keys::Psk,
+        limits::{self, HELLO},
+        profile::Profile,
+        record::{Opener, Sealer},
+        role::Role,
+    },
+    Closed, Config, Connection, Event, REFUSED_MAX, Stage,
+};
+
+impl Connection {
+    /// Takes all that can be used of the bytes that arrived; what is left belongs to a unit that is not whole yet (at most
+    /// one record, unless a key look-up is due).
+    pub fn receive(&mut self, now: Duration, input: &mut BytesMut) {
+        loop {
+            match self.stage {
+                Stage::Closed | Stage::Discarding => return input.clear(),
+                Stage::AwaitingKey(_) => return,
+                Stage::AwaitingHello | Stage::HelloSent(_) => {
+                    let Some(&hello) = input.first_chunk::<HELLO>() else { return };
+                    let _ = input.split_to(HELLO);
+                    self.heard = now;
+                    self.receive_hello(now, &hello);
+                }
+                Stage::AwaitingFirst | Stage::Open => {
+                    let Some((_, opener)) = &mut self.keys else { return };
+                    match opener.open(input) {
+                        Ok(None) => return,
+                        Ok(Some(record)) => self.receive_record(now, &record),
+                        Err(error) => self.fault(error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive_hello(&mut self, now: Duration, hello: &[u8; HELLO]) {
+        match (core::mem::replace(&mut self.stage, Stage::Closed), &self.config) {
+            (Stage::HelloSent(initiator), Config::Client(config)) => match initiator.finish(hello) {
+                Ok((said, _)) if said.profile < config.profile || said.profile > Profile::STRICTEST => {
+                    self.close(Closed::ProfileRefused(said.profile));
+                }
+                Ok((said, traffic)) => {
+                    self.set_keys(traffic);
+                    self.profile = said.profile;
+                    self.upload_credit = said.credit;
+                    self.exchanges_max = said.exchanges;
+                    self.confirm = true;
+                    self.open(now, Some(said));
+                }
+                Err(error) => self.close(Closed::Fault(error)),
+            },
+            (_, Config::Server(config, ephemeral, _)) => {
+                match Responder::open(hello, &config.key, ephemeral.clone(), self.suite) {
+                    Ok(responder) => {
+                        self.events.push_back(Event::Hello(responder.hello().key_id));
+                        self.stage = Stage::AwaitingKey(Box::new(responder));
+                    }
+                    Err(error) => self.reject(error),
+                }
+            }
+            (_, Config::Client(_)) => {}
+        }
+    }
+
+    /// Server: gives the PSK of the key ID that [`Event::Hello`] named, `None` if there is none (section 3.6).
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if no hello waits.
+    pub fn answer_hello(&mut self, psk: Option<&Psk>, unix_ms: u64) -> Result<(), Error> {
+        let (Stage::AwaitingKey(_), Config::Server(config, _, decoy)) = (&self.stage, &self.config) else {
+            return Err(Error::Misuse("no hello waits for an answer"));
+        };
+        let (psk, hello_exchanges) = (psk.unwrap_or(decoy).clone(), config.exchanges);
+        let Stage::AwaitingKey(responder) = core::mem::replace(&mut self.stage, Stage::AwaitingFirst) else {
+            return Err(Error::Misuse("no hello waits for an answer"));
+        };
+        let asked = responder.hello().profile;
+        let said = ServerHello {
+            profile: asked.max(config.profile).min(Profile::STRICTEST),
+            exchanges: hello_exchanges,
+            credit: config.credit,
+            buffered: config.buffered,
+            idle: config.idle.as_secs(),
+            unix_ms,
+            node: None,
+            hold: 0,
+        };
+        match responder.answer(&psk, &said) {
+            Ok((hello, traffic)) => {
+                self.hello = Some(hello);
+                self.profile = said.profile;
+                self.set_keys(traffic);
+            }
+            Err(error) => self.reject(error),
+        }
+        Ok(())
+    }
+
+    fn set_keys(&mut self, traffic: Traffic) {
+        let (ours, theirs) = match self.role() {
+            Role::Client => (traffic.client, traffic.server),
+            Role::Server => (traffic.server, traffic.client),
+        };
+        self.keys = Some((Sealer::new(ours, self.suite), Opener::new(theirs, self.suite)));
+    }
+
+    fn open(&mut self, now: Duration, hello: Option<ServerHello>) {
+        self.stage = Stage::Open;
+        self.idle_since = now;
+        self.events.push_back(Event::Established(hello));
+    }
+
+    fn receive_record(&mut self, now: Duration, record: &Bytes) {
+        self.heard = now;
+        self.pinged = false;
+        if matches!(self.stage, Stage::AwaitingFirst) {
+            self.open(now, None);
+        }
+        let mut at = 0;
+        while !self.is_closed() {
+            match frame::decode(record, &mut at, self.role().peer()) {
+                Ok(None) => break,
+                Ok(Some((exchange, frame))) => {
+                    if let Err(error) = self.receive_frame(now, exchange, frame) {
+                        self.fault(error);
+                    }
+                }
+                Err(error) => self.fault(error),
+            }
+        }
+        self.finish_drain();
+    }
+
+    fn receive_frame(&mut self, now: Duration, exchange: u32, frame: Frame) -> Result<(), Error> {
+        match frame {
+            Frame::Error { seq: 0, notice } if exchange == 0 => {
+                self.close(Closed::Refused(notice));
+                Ok(())
+            }
+            Frame::Error { .. } if exchange == 0 => Err(Error::sequence("a session's error with a place in a response")),
+            Frame::Ping(_) | Frame::Pong(_) if exchange != 0 && !self.is_open(exchange) => self.check_past(exchange),
+            Frame::Ping(ping) => {
+                if self.pongs.len() == limits::PINGS {
+                    self.pongs.pop_front();
+                }
+                self.pongs.push_back((exchange, ping.token));
+                Ok(())
+            }
+            Frame::Pong(_) => Ok(()),
+            Frame::GoAway(goaway) => {
+                self.receive_goaway(goaway);
+                Ok(())
+            }
+            Frame::Credit(amount) => match self.exchanges.get_mut(&exchange) {
+                Some(open) => {
+                    open.out.add_credit(amount)?;
+                    self.list(exchange);
+                    Ok(())
+                }
+                None => self.check_past(exchange),
+            },
+            frame if self.is_server() => self.receive_at_server(now, exchange, frame),
+            frame => self.receive_at_client(exchange, frame),
+        }
+    }
+
+    /// A frame for an exchange that is not open crossed its end on the way, or never had one (section 5.2).
+    fn check_past(&self, exchange: u32) -> Result<(), Error> {
+        let unserved = self.draining.is_some_and(|last| exchange > last);
+        if exchange <= self.newest && (self.is_server() || unserved) {
+            Ok(())
+        } else {
+            Err(Error::sequence("a frame on an exchange that is not open"))
+        }
+    }
+
+    fn receive_at_server(&mut self, now: Duration, exchange: u32, frame: Frame) -> Result<(), Error> {
+        match frame {
+            Frame::Request(request) => self.receive_request(now, exchange, request),
+            Frame::Resume(_) => {
+                self.check_new(exchange)?;
+                self.refuse((kind::GONE, exchange, None, Bytes::new()))
+            }
+            Frame::Body(bytes) => {
+                let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
+                if !open.has_ended() {
+                    open.on_body(&bytes)?;
+                    self.events.push_back(Event::Body(exchange, bytes));
+                }
+                Ok(())
+            }
+            Frame::BodyEnd(end) => {
+                let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
+                if !open.has_ended() {
+                    open.on_body_end(&end)?;
+                    self.events.push_back(Event::BodyEnd(exchange, end.trailers));
+                }
+                Ok(())
+            }
+            Frame::Cancel(reason) => {
+                let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
+                let notice = Notice::new(Code::Cancelled, Fault::Client, "the exchange was cancelled");
+                let known = !open.has_ended();
+                open.push_error(notice.encode(), true)?;
+                self.list(exchange);
+                if known {
+                    self.events.push_back(Event::Cancelled(exchange, reason));
+                }
+                Ok(())
+            }
+            _ => Err(Error::Misuse("a frame that the decoder lets through from the wrong side")),
+        }
+    }
+
+    fn check_new(&mut self, exchange: u32) -> Result<(), Error> {
+        if exchange != self.newest + 1 {
+            return Err(Error::violation("an exchange number out of turn"));
+        }
+        self.newest = exchange;
+        Ok(())
+    }
+
+    fn refuse(&mut self, answer: (u8, u32, Option<u64>, Bytes)) -> Result<(), Error> {
+        if self.control.len() >= REFUSED_MAX {
+            return Err(Error::violation("a flood of exchanges that cannot be served"));
+        }
+        self.control.push_back(answer);
+        Ok(())
+    }
+
+    fn receive_request(&mut self, now: Duration, exchange: u32, request: Box<Request>) -> Result<(), Error> {
+        self.check_new(exchange)?;
+        let Config::Server(config, ..) = &self.config else { return Err(Error::Misuse("a client serves nothing")) };
+        let refusal = if self.draining.is_some_and(|last| exchange > last) {
+            Some(Notice::new(Code::ShuttingDown, Fault::Proxy, "the proxy ends this session; use a new one"))
+        } else if self.exchanges.len() >= self.exchanges_max as usize {
+            Some(Notice::new(Code::TooManyExchanges, Fault::Client, "too many requests at once in this session"))
+        } else {
+            None
+        };
+        if let Some(notice) = refusal {
+            return self.refuse((kind::ERROR, exchange, Some(0), notice.retry_safe().encode()));
+        }
+        self.exchanges.insert(exchange, Exchange::new(&request, request.credit, config.credit, now));
+        self.events.push_back(Event::Request(exchange, request));
+        Ok(())
+    }
+
+    fn receive_at_client(&mut self, exchange: u32, frame: Frame) -> Result<(), Error> {
+        let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
+        let quiet = open.draining;
+        let event = match frame {
+            Frame::Response(response) => {
+                open.on_response(&response)?;
+                Event::Response(exchange, response)
+            }
+            Frame::Data { seq, payload } => {
+                let (bytes, stamps) = open.on_data(seq, payload)?;
+                Event::Data(exchange, bytes, stamps)
+            }
+            Frame::End { seq, end } => {
+                open.on_end(seq, &end)?;
+                self.exchanges.remove(&exchange);
+                Event::End(exchange, end)
+            }
+            Frame::Error { seq, notice } => {
+                open.on_error(seq)?;
+                self.exchanges.remove(&exchange);
+                Event::Failed(exchange, notice)
+            }
+            Frame::Gone | Frame::Resumed(_) => return Err(Error::violation("an answer to a RESUME that was not sent")),
+            _ => return Err(Error::Misuse("a frame that the decoder lets through from the wrong side")),
+        };
+        if !quiet {
+            self.events.push_back(event);
+        }
+        Ok(())
+    }
+
+    fn receive_goaway(&mut self, goaway: GoAway) {
+        self.draining = Some(goaway.last);
+        if !self.is_server() {
+            let mut unserved: Vec<_> = self.exchanges.keys().copied().filter(|&number| number > goaway.last).collect();
+            unserved.sort_unstable();
+            for number in unserved {
+                let quiet = self.exchanges.remove(&number).is_none_or(|exchange| exchange.draining);
+                let code = goaway.code.unwrap_or(Code::ShuttingDown);
+                let notice = Notice::new(code, Fault::Proxy, "the proxy ended this session before it took the request");
+                if !quiet {
+                    self.events.push_back(Event::Failed(number, notice.retry_safe()));
+                }
+            }
+            self.events.push_back(Event::GoAway(goaway));
+        }
+    }
+
+    /// The byte stream ended.
+    pub fn receive_end(&mut self) {
+        match self.stage {
+            Stage::Closed => {}
+            Stage::HelloSent(_) | Stage::AwaitingHello | Stage::AwaitingKey(_) | Stage::AwaitingFirst => {
+                self.close(Closed::Lost { in_hello: true });
+            }
+            Stage::Discarding => self.close(Closed::Done),
+            Stage::Open if self.exchanges.is_empty() => self.close(Closed::Done),
+            Stage::Open => self.close(Closed::Lost { in_hello: false }),
+        }
+    }
+
+    /// The peer broke the session: say so, and close (section 8.2).
+    fn fault(&mut self, error: Error) {
+        if matches!(self.stage, Stage::AwaitingFirst) {
+            return self.reject(error);
+        }
+        let fault = match (error, self.role()) {
+            (Error::Unauthentic(_), _) => Fault::Network,
+            (_, Role::Client) => Fault::Proxy,
+            (_, Role::Server) => Fault::Client,
+        };
+        let notice = Notice::new(error.code(), fault, error.to_string());
+        self.close(Closed::Fault(error));
+        self.control.push_back((kind::ERROR, 0, Some(0), notice.encode()));
+    }
+
+    pub(super) fn reject(&mut self, error: Error) {
+        self.stage = Stage::Discarding;
+        self.hello = None;
+        self.keys = None;
+        self.events.push_back(Event::Rejected(error));
+    }
+
+    pub(super) fn close(&mut self, why: Closed) {
+        self.stage = Stage::Closed;
+        let unsent = self.exchanges.drain().filter(|(_, exchange)| exchange.is_unsent()).map(|(number, _)| number);
+        let mut unsent: Vec<_> = unsent.collect();
+        unsent.sort_unstable();
+        self.ready.clear();
+        self.crediting.clear();
+        self.control.clear();
+        self.pongs.clear();
+        self.confirm = false;
+        self.events.push_back(Event::Closed { why, unsent });
+    }
+
+    pub(super) fn finish_drain(&mut self) {
+        let drained = self.draining.is_some() && self.exchanges.is_empty() && self.control.is_empty();
+        if drained && matches!(self.stage, Stage::Open) {
+            self.close(Closed::Done);
+        }
+    }
+}

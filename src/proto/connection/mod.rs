@@ -1,0 +1,417 @@
+//! One end of a session: bytes in, bytes and events and deadlines out (sections 3 to 5, 5.13).
+
+mod input;
+mod output;
+mod timers;
+
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{
+    crypto::{Secret, Suite},
+    error::{Code, Error, Fault},
+    exchange::Exchange,
+    frame::{CancelReason, End, GoAway, Headers, Notice, Request, Response, Stamps, kind},
+    handshake::{Initiator, Responder, ServerHello},
+    keys::{Credential, KeyId, Psk, ServerKey},
+    limits::{self, HELLO},
+    profile::Profile,
+    record::{Opener, Sealer},
+    role::Role,
+};
+
+/// What a client brings.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Key and server.
+    pub credential: Credential,
+    /// Profile asked for.
+    pub profile: Profile,
+    /// How long the server may take to answer the hello.
+    pub hello_time: Duration,
+    /// Silence after which a PING goes out, and again after which the session is lost.
+    pub keep_alive: Duration,
+}
+
+/// What a server brings.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The static key.
+    pub key: ServerKey,
+    /// The weakest profile that it allows.
+    pub profile: Profile,
+    /// Exchanges that a client may have open at once.
+    pub exchanges: u32,
+    /// Initial upload credit of each exchange.
+    pub credit: u64,
+    /// Largest response in buffered mode.
+    pub buffered: u64,
+    /// How long an unauthenticated peer may hold the connection.
+    pub hello_time: Duration,
+    /// Silence after which a PING goes out, and again after which the session is lost.
+    pub keep_alive: Duration,
+    /// Time without an exchange after which the session ends.
+    pub idle: Duration,
+}
+
+/// What happened. Each is to be taken with [`Connection::poll_event`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Server: a client hello was opened. [`Connection::answer_hello`] is due.
+    Hello(KeyId),
+    /// Server: what an unauthenticated peer sent was wrong. It gets no byte for it, and a close at the hello deadline.
+    Rejected(Error),
+    /// The peer has proved that it holds the key. At the client, with what the server's hello said.
+    Established(Option<ServerHello>),
+    /// Server: an exchange was opened.
+    Request(u32, Box<Request>),
+    /// Server: a piece of the request body. [`Connection::taken`] is due when the program has taken it.
+    Body(u32, Bytes),
+    /// Server: the end of the request body.
+    BodyEnd(u32, Headers),
+    /// Server: the client wants no more of this exchange; it is answered already.
+    Cancelled(u32, CancelReason),
+    /// Client: the head of a response.
+    Response(u32, Response),
+    /// Client: a piece of a response. [`Connection::taken`] is due when the program has taken it.
+    Data(u32, Bytes, Option<Stamps>),
+    /// Client: the end of a response, which is whole.
+    End(u32, End),
+    /// Client: the exchange failed.
+    Failed(u32, Notice),
+    /// There is room again for [`Connection::send_body`] or [`Connection::send_data`] on this exchange.
+    Room(u32),
+    /// Client: no new exchanges here.
+    GoAway(GoAway),
+    /// The session is over; every exchange with it.
+    Closed {
+        /// Why.
+        why: Closed,
+        /// Client: exchanges whose REQUEST was never sealed. Repeating these is safe.
+        unsent: Vec<u32>,
+    },
+}
+
+/// Why a session is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// In order: no exchange was open.
+    Done,
+    /// The peer broke the protocol, or its bytes were damaged.
+    Fault(Error),
+    /// The peer says that we did.
+    Refused(Notice),
+    /// The byte stream ended: in the handshake, or with exchanges open.
+    Lost {
+        /// Whether the handshake was still going on.
+        in_hello: bool,
+    },
+    /// Silence for too long.
+    TimedOut {
+        /// Whether the handshake was still going on.
+        in_hello: bool,
+    },
+    /// Client: the server offers a weaker profile than was asked for, or one that this version does not have (section 3.5).
+    ProfileRefused(Profile),
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Client: hello sent.
+    HelloSent(Box<Initiator>),
+    /// Server: nothing opened yet.
+    AwaitingHello,
+    /// Server: the program looks the key up.
+    AwaitingKey(Box<Responder>),
+    /// Server: hello answered, key not proved yet.
+    AwaitingFirst,
+    /// Both sides proved their keys.
+    Open,
+    /// Server: the peer is not ours; its bytes are thrown away (section 3.7).
+    Discarding,
+    /// Over. What is still to be sent is a last word.
+    Closed,
+}
+
+#[derive(Debug)]
+enum Config {
+    Client(ClientConfig),
+    Server(ServerConfig, /* ephemeral */ Secret<32>, /* for unknown IDs */ Psk),
+}
+
+/// One end of a session.
+#[derive(Debug)]
+pub struct Connection {
+    config: Config,
+    suite: &'static dyn Suite,
+    stage: Stage,
+    hello: Option<[u8; HELLO]>,
+    keys: Option<(Sealer, Opener)>,
+    profile: Profile,
+    /// What the server's hello allows the client.
+    upload_credit: u64,
+    exchanges_max: u32,
+    exchanges: HashMap<u32, Exchange>,
+    /// The newest exchange number that was opened.
+    newest: u32,
+    /// Exchanges with something to send, in turn.
+    ready: VecDeque<u32>,
+    /// Exchanges that owe the peer credit.
+    crediting: VecDeque<u32>,
+    /// Frames about the session, and answers to exchanges that were refused at once.
+    control: VecDeque<(u8, u32, Option<u64>, Bytes)>,
+    pongs: VecDeque<(u32, [u8; 8])>,
+    events: VecDeque<Event>,
+    /// The client owes the record that proves its key (section 3.9).
+    confirm: bool,
+    /// The last number that either GOAWAY allows.
+    draining: Option<u32>,
+    heard: Duration,
+    pinged: bool,
+    hello_deadline: Duration,
+    idle_since: Duration,
+}
+
+/// Refused exchanges whose answer the peer has not taken: a peer that floods beyond this breaks its session.
+const REFUSED_MAX: usize = 1024;
+
+impl Connection {
+    /// A client's end. `ephemeral` must be 32 fresh random bytes.
+    ///
+    /// # Errors
+    /// If the credential's server key is unusable.
+    pub fn client(
+        config: ClientConfig,
+        ephemeral: Secret<32>,
+        now: Duration,
+        suite: &'static dyn Suite,
+    ) -> Result<Self, Error> {
+        let (initiator, hello) = Initiator::start(&config.credential, config.profile, ephemeral, suite)?;
+        let deadline = now + config.hello_time;
+        let mut this = Self::new(Config::Client(config), Stage::HelloSent(Box::new(initiator)), now, deadline, suite);
+        this.hello = Some(hello);
+        Ok(this)
+    }
+
+    /// A server's end. `ephemeral` and `decoy` must be 64 fresh random bytes; the decoy stands for the PSK of unknown IDs.
+    pub fn server(config: ServerConfig, ephemeral: Secret<32>, decoy: Psk, now: Duration, suite: &'static dyn Suite) -> Self {
+        let deadline = now + config.hello_time;
+        let exchanges_max = config.exchanges;
+        let mut this = Self::new(Config::Server(config, ephemeral, decoy), Stage::AwaitingHello, now, deadline, suite);
+        this.exchanges_max = exchanges_max;
+        this
+    }
+
+    fn new(config: Config, stage: Stage, now: Duration, hello_deadline: Duration, suite: &'static dyn Suite) -> Self {
+        Self {
+            config,
+            suite,
+            stage,
+            hello: None,
+            keys: None,
+            profile: Profile::default(),
+            upload_credit: 0,
+            exchanges_max: 0,
+            exchanges: HashMap::new(),
+            newest: 0,
+            ready: VecDeque::new(),
+            crediting: VecDeque::new(),
+            control: VecDeque::new(),
+            pongs: VecDeque::new(),
+            events: VecDeque::new(),
+            confirm: false,
+            draining: None,
+            heard: now,
+            pinged: false,
+            hello_deadline,
+            idle_since: now,
+        }
+    }
+
+    /// Which end this is.
+    pub const fn role(&self) -> Role {
+        match self.config {
+            Config::Client(_) => Role::Client,
+            Config::Server(..) => Role::Server,
+        }
+    }
+
+    const fn is_server(&self) -> bool {
+        matches!(self.role(), Role::Server)
+    }
+
+    /// Whether exchanges can be opened now (client).
+    pub fn can_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+            && self.draining.is_none()
+            && self.exchanges.len() < self.exchanges_max as usize
+            && self.newest < limits::EXCHANGE
+    }
+
+    /// Whether this session will ever open another exchange (client).
+    pub const fn is_draining(&self) -> bool {
+        self.draining.is_some() || matches!(self.stage, Stage::Closed) || self.newest >= limits::EXCHANGE
+    }
+
+    /// Whether the session is over. A last word may still be to be sent.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed)
+    }
+
+    /// How many exchanges are open.
+    pub fn open_exchanges(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Whether the exchange is open.
+    pub fn is_open(&self, exchange: u32) -> bool {
+        self.exchanges.contains_key(&exchange)
+    }
+
+    /// Client: opens an exchange and gives its number.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if none can be opened now ([`Connection::can_open`]); `too-large` if head or URL are.
+    pub fn request(&mut self, now: Duration, request: &Request) -> Result<u32, Error> {
+        if self.is_server() || !self.can_open() {
+            return Err(Error::Misuse("no exchange can be opened now"));
+        }
+        let head = request.encode()?;
+        let number = self.newest + 1;
+        let mut exchange = Exchange::new(request, self.upload_credit, request.credit, now);
+        exchange.push_request(head);
+        self.newest = number;
+        self.exchanges.insert(number, exchange);
+        self.list(number);
+        Ok(number)
+    }
+
+    fn exchange(&mut self, exchange: u32) -> Result<&mut Exchange, Error> {
+        self.exchanges.get_mut(&exchange).filter(|open| !open.draining).ok_or(Error::Misuse("the exchange is not open"))
+    }
+
+    /// Whether the exchange takes another piece now. If not, [`Event::Room`] follows.
+    pub fn has_room(&mut self, exchange: u32) -> bool {
+        self.exchanges.get_mut(&exchange).is_some_and(|open| open.out.has_room())
+    }
+
+    /// Client: a piece of the request body.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] out of order.
+    pub fn send_body(&mut self, now: Duration, exchange: u32, bytes: Bytes) -> Result<(), Error> {
+        if !bytes.is_empty() {
+            self.exchange(exchange)?.push_body(bytes, now)?;
+            self.list(exchange);
+        }
+        Ok(())
+    }
+
+    /// Client: the end of the request body.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] out of order, or if the length is not what was said.
+    pub fn end_body(&mut self, exchange: u32, trailers: Headers) -> Result<(), Error> {
+        self.exchange(exchange)?.push_body_end(trailers)?;
+        self.list(exchange);
+        Ok(())
+    }
+
+    /// Client: wants no more of this exchange. Nothing more of it is reported.
+    pub fn cancel(&mut self, exchange: u32, reason: CancelReason) {
+        if let Ok(open) = self.exchange(exchange) {
+            open.push_cancel(reason);
+            self.list(exchange);
+        }
+    }
+
+    /// The program took a piece of this many body bytes: credit goes back to the peer in time.
+    /// Says whether there is now something to send.
+    pub fn taken(&mut self, exchange: u32, bytes: usize) -> bool {
+        let Some(open) = self.exchanges.get_mut(&exchange) else { return false };
+        let due = open.taken(bytes) && !core::mem::replace(&mut open.crediting, true);
+        if due {
+            self.crediting.push_back(exchange);
+        }
+        due
+    }
+
+    /// Server: the upstream is being called.
+    pub fn called(&mut self, now: Duration, exchange: u32) {
+        if let Ok(open) = self.exchange(exchange) {
+            open.called(now);
+        }
+    }
+
+    /// Server: the head of the response.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] out of order; `too-large` if the head is.
+    pub fn respond(&mut self, now: Duration, exchange: u32, response: &Response) -> Result<(), Error> {
+        self.exchange(exchange)?.push_response(response, now)?;
+        self.list(exchange);
+        Ok(())
+    }
+
+    /// Server: a piece of the response body.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] out of order.
+    pub fn send_data(&mut self, now: Duration, exchange: u32, bytes: Bytes) -> Result<(), Error> {
+        if !bytes.is_empty() {
+            self.exchange(exchange)?.push_data(bytes, now)?;
+            self.list(exchange);
+        }
+        Ok(())
+    }
+
+    /// Server: the end of the response.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] out of order; `too-large` if the trailers are.
+    pub fn end(&mut self, exchange: u32, trailers: Headers) -> Result<(), Error> {
+        self.exchange(exchange)?.push_end(trailers)?;
+        self.list(exchange);
+        Ok(())
+    }
+
+    /// Server: the exchange failed. What is queued goes out before.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] after its end.
+    pub fn fail(&mut self, exchange: u32, notice: &Notice) -> Result<(), Error> {
+        self.exchange(exchange)?.push_error(notice.encode(), false)?;
+        self.list(exchange);
+        Ok(())
+    }
+
+    /// The program dropped the exchange before its end: the client cancels it, the server fails it.
+    pub fn abandon(&mut self, exchange: u32) {
+        if self.is_server() {
+            let _ = self.fail(exchange, &Notice::new(Code::Internal, Fault::Proxy, "the proxy gave up on this request"));
+        } else {
+            self.cancel(exchange, CancelReason::CallerGone);
+        }
+    }
+
+    /// Allows no new exchanges; the session ends when those under way have. One that is not open yet ends at once.
+    pub fn go_away(&mut self, code: Option<Code>, text: &str) {
+        match self.stage {
+            Stage::Closed => {}
+            Stage::Open if self.draining.is_some() => {}
+            Stage::Open => {
+                let last = if self.is_server() { self.newest } else { 0 };
+                self.draining = Some(self.newest);
+                self.control.push_back((kind::GOAWAY, 0, None, GoAway { code, last, text: text.into() }.encode()));
+            }
+            _ => self.close(Closed::Done),
+        }
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}

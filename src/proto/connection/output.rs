@@ -1,0 +1,138 @@
+//! What is sent: all that is ready, in as few records as hold it (section 4.5).
+
+use core::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+
+use super::{
+    super::{
+        error::Error,
+        exchange::{Exchange, Wrote},
+        frame::{self, Ping, kind},
+        limits::{LENGTH, RECORD_PLAINTEXT, TRANSMIT_BATCH},
+        record::Sealer,
+        wire::{put_varint, varint_len},
+    },
+    Closed, Connection, Event,
+};
+
+impl Connection {
+    pub(super) fn list(&mut self, exchange: u32) {
+        if let Some(open) = self.exchanges.get_mut(&exchange)
+            && !open.out.is_empty()
+            && !core::mem::replace(&mut open.listed, true)
+        {
+            self.ready.push_back(exchange);
+        }
+    }
+
+    /// Appends what is to be sent now, about 64 KiB at most; `false` if there is nothing. Call it again when this is written.
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut BytesMut) -> bool {
+        let before = out.len();
+        if let Some(hello) = self.hello.take() {
+            out.put_slice(&hello);
+        }
+        while out.len() - before < TRANSMIT_BATCH && self.keys.is_some() {
+            let start = Sealer::begin(out);
+            if let Err(error) = self.fill(now, out, start + LENGTH) {
+                // A frame of our own that cannot be encoded: the session cannot go on.
+                out.truncate(start);
+                self.close(Closed::Fault(error));
+                break;
+            }
+            let used = out.len() - start - LENGTH;
+            if used == 0 {
+                out.truncate(start);
+                break;
+            }
+            out.put_bytes(0, self.profile.padded(used) - used);
+            let sealed = self.keys.as_mut().map(|(sealer, _)| sealer.seal(out, start));
+            if let Some(Err(error)) = sealed {
+                out.truncate(start);
+                self.close(Closed::Fault(error));
+                break;
+            }
+        }
+        self.finish_drain();
+        out.len() > before
+    }
+
+    /// Puts all frames that are ready and fit into the record that begins at `text`.
+    fn fill(&mut self, now: Duration, out: &mut BytesMut, text: usize) -> Result<(), Error> {
+        let server = self.is_server();
+        while let Some((exchange, token)) = self.pongs.front().copied() {
+            let open = self.exchanges.get(&exchange);
+            let silence = open.filter(|_| server).map_or(0, |open| open.silence(now));
+            if (exchange == 0 || open.is_some())
+                && !put_small(out, text, kind::PONG, exchange, None, &Ping { token, silence }.encode())
+            {
+                return Ok(());
+            }
+            self.pongs.pop_front();
+        }
+        if !self.fill_control(out, text) {
+            return Ok(());
+        }
+        // Half of a record at most, so that credit, which costs its peer nothing, holds up no body.
+        while out.len() - text <= RECORD_PLAINTEXT / 2
+            && let Some(exchange) = self.crediting.pop_front()
+        {
+            let Some(open) = self.exchanges.get_mut(&exchange).filter(|open| !open.draining) else { continue };
+            let mut amount = BytesMut::new();
+            put_varint(&mut amount, open.take_owed());
+            open.crediting = false;
+            let _fits = put_small(out, text, kind::CREDIT, exchange, None, &amount);
+        }
+        while let Some(number) = self.ready.pop_front() {
+            let Some(open) = self.exchanges.get_mut(&number) else { continue };
+            let wrote = open.write(number, out, out.len() - text, server, now)?;
+            self.confirm = false;
+            match wrote {
+                Wrote::NoRoom => {
+                    self.ready.push_front(number);
+                    break;
+                }
+                Wrote::Some => self.ready.push_back(number),
+                Wrote::All | Wrote::NoCredit => open.listed = false,
+                Wrote::Last => {
+                    self.exchanges.remove(&number);
+                    self.idle_since = now;
+                    continue;
+                }
+            }
+            if open.out.take_room() {
+                self.events.push_back(Event::Room(number));
+            }
+        }
+        self.fill_control(out, text);
+        if core::mem::take(&mut self.confirm) {
+            let _ = put_small(out, text, kind::PING, 0, None, &Ping { token: [0; 8], silence: 0 }.encode());
+        }
+        Ok(())
+    }
+
+    /// Puts what is about the session, and says whether all of it fitted. Our own GOAWAY does not overtake a REQUEST that was
+    /// made before it: its receiver may close at once.
+    fn fill_control(&mut self, out: &mut BytesMut, text: usize) -> bool {
+        while let Some((kind, exchange, seq, payload)) = self.control.front() {
+            if *kind == kind::GOAWAY && self.exchanges.values().any(Exchange::is_unsent) {
+                break;
+            }
+            if !put_small(out, text, *kind, *exchange, *seq, payload) {
+                return false;
+            }
+            self.control.pop_front();
+        }
+        true
+    }
+}
+
+/// Puts a frame into the record that begins at `text`, if it fits.
+fn put_small(out: &mut BytesMut, text: usize, kind: u8, exchange: u32, seq: Option<u64>, payload: &[u8]) -> bool {
+    let size = seq.map_or(0, varint_len) + payload.len();
+    let fits = out.len() - text + frame::framed_len(exchange, size) <= RECORD_PLAINTEXT;
+    if fits {
+        frame::put(out, kind, exchange, seq, payload);
+    }
+    fits
+}

@@ -1,0 +1,63 @@
+//! What is due when nothing arrives: hello deadline, keep-alive, idle sessions (sections 3.7, 5.7).
+
+use core::time::Duration;
+
+use super::{
+    super::{
+        error::Code,
+        frame::{Ping, kind},
+    },
+    Closed, Config, Connection, Stage,
+};
+
+impl Connection {
+    const fn keep_alive(&self) -> Duration {
+        match &self.config {
+            Config::Client(config) => config.keep_alive,
+            Config::Server(config, ..) => config.keep_alive,
+        }
+    }
+
+    fn idle_deadline(&self) -> Option<Duration> {
+        match &self.config {
+            Config::Server(config, ..) if self.exchanges.is_empty() && self.draining.is_none() => {
+                Some(self.idle_since + config.idle)
+            }
+            _ => None,
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Closed => None,
+            Stage::Open => {
+                let alive = self.heard + self.keep_alive() * if self.pinged { 2 } else { 1 };
+                Some(self.idle_deadline().map_or(alive, |idle| idle.min(alive)))
+            }
+            _ => Some(self.hello_deadline),
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        match self.stage {
+            Stage::Closed => {}
+            Stage::Open => {
+                if self.idle_deadline().is_some_and(|deadline| now >= deadline) {
+                    self.go_away(Some(Code::Idle), "no request for a long time");
+                }
+                let keep_alive = self.keep_alive();
+                if now >= self.heard + keep_alive * 2 && self.pinged {
+                    self.close(Closed::TimedOut { in_hello: false });
+                } else if now >= self.heard + keep_alive && !self.pinged {
+                    self.pinged = true;
+                    self.control.push_back((kind::PING, 0, None, Ping { token: [1; 8], silence: 0 }.encode()));
+                }
+            }
+            Stage::Discarding if now >= self.hello_deadline => self.close(Closed::Done),
+            _ if now >= self.hello_deadline => self.close(Closed::TimedOut { in_hello: true }),
+            _ => {}
+        }
+    }
+}
