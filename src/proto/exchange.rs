@@ -54,6 +54,7 @@ pub(super) struct Outbound {
     queued: usize,
     credit: u64,
     seq: u64,
+    /// Body bytes that the program gave.
     total: u64,
     /// The program was told to wait, and is owed a word when there is room.
     waiting: bool,
@@ -334,6 +335,7 @@ impl Exchange {
         }
         let head = response.encode()?;
         self.bodiless = bodiless;
+        self.declared = response.length.filter(|_| !bodiless);
         self.reply = Reply::Body;
         self.spoke = now;
         self.receipt.head = Some(micros(self.started, now));
@@ -345,6 +347,11 @@ impl Exchange {
         if self.reply != Reply::Body || self.bodiless {
             return Err(Error::Misuse("data outside a response's body"));
         }
+        let total = self.out.total + bytes.len() as u64;
+        if self.declared.is_some_and(|length| total > length) {
+            return Err(Error::Misuse("a response longer than was said"));
+        }
+        self.out.total = total;
         self.spoke = now;
         let at = micros(self.started, now);
         self.receipt.first.get_or_insert(at);
@@ -356,6 +363,9 @@ impl Exchange {
     pub(super) fn push_end(&mut self, trailers: Headers) -> Result<(), Error> {
         if self.reply != Reply::Body {
             return Err(Error::Misuse("an end outside a response's body"));
+        }
+        if self.declared.is_some_and(|length| length != self.out.total) {
+            return Err(Error::Misuse("a response shorter than was said"));
         }
         // Refused here, where the program can still say so, with room for the receipt.
         if !trailers.is_empty() && (BodyEnd { total: 0, trailers: trailers.clone() }).encode()?.len() > HEAD - RECEIPT {
@@ -504,7 +514,6 @@ impl Exchange {
                 put_varint(out, stamps.held);
             }
             self.out.seq += 1;
-            self.out.total += take as u64;
             let held = micros(arrived, now);
             self.receipt.held = Some(self.receipt.held.map_or(held, |longest| longest.max(held)));
         } else {

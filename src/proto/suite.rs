@@ -89,13 +89,13 @@ impl Random for Once {
 struct X25519 {
     private: StaticSecret,
     private_bytes: Zeroizing<[u8; 32]>,
-    public: PublicKey,
+    public: [u8; 32],
 }
 
 impl Default for X25519 {
     fn default() -> Self {
-        let private = StaticSecret::from([0; 32]);
-        Self { public: PublicKey::from(&private), private, private_bytes: Zeroizing::default() }
+        // snow sets or generates a key before it uses one.
+        Self { private: StaticSecret::from([0; 32]), private_bytes: Zeroizing::default(), public: [0; 32] }
     }
 }
 
@@ -115,7 +115,7 @@ impl Dh for X25519 {
     fn set(&mut self, privkey: &[u8]) {
         self.private_bytes.copy_from_slice(privkey);
         self.private = StaticSecret::from(*self.private_bytes);
-        self.public = PublicKey::from(&self.private);
+        self.public = PublicKey::from(&self.private).to_bytes();
     }
 
     fn generate(&mut self, rng: &mut dyn Random) -> Result<(), NoiseError> {
@@ -126,7 +126,7 @@ impl Dh for X25519 {
     }
 
     fn pubkey(&self) -> &[u8] {
-        self.public.as_bytes()
+        &self.public
     }
 
     fn privkey(&self) -> &[u8] {

@@ -124,7 +124,7 @@ impl Connection {
 
     fn receive_record(&mut self, now: Duration, record: &Bytes) {
         self.heard = now;
-        self.pinged = false;
+        self.pinged = None;
         if matches!(self.stage, Stage::AwaitingFirst) {
             self.open(now, None);
         }

@@ -169,7 +169,8 @@ pub struct Connection {
     /// The last number that either GOAWAY allows.
     draining: Option<u32>,
     heard: Duration,
-    pinged: bool,
+    /// When a sign of life was asked for that has not come.
+    pinged: Option<Duration>,
     hello_deadline: Duration,
     idle_since: Duration,
 }
@@ -224,7 +225,7 @@ impl Connection {
             confirm: false,
             draining: None,
             heard: now,
-            pinged: false,
+            pinged: None,
             hello_deadline,
             idle_since: now,
         }

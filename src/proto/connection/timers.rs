@@ -32,7 +32,7 @@ impl Connection {
         match self.stage {
             Stage::Closed => None,
             Stage::Open => {
-                let alive = self.heard + self.keep_alive() * if self.pinged { 2 } else { 1 };
+                let alive = self.pinged.unwrap_or(self.heard) + self.keep_alive();
                 Some(self.idle_deadline().map_or(alive, |idle| idle.min(alive)))
             }
             _ => Some(self.hello_deadline),
@@ -48,10 +48,11 @@ impl Connection {
                     self.go_away(Some(Code::Idle), "no request for a long time");
                 }
                 let keep_alive = self.keep_alive();
-                if now >= self.heard + keep_alive * 2 && self.pinged {
+                // Counted from the PING, not from the last byte: after a machine's sleep both would be past at once.
+                if self.pinged.is_some_and(|pinged| now >= pinged + keep_alive) {
                     self.close(Closed::TimedOut { in_hello: false });
-                } else if now >= self.heard + keep_alive && !self.pinged {
-                    self.pinged = true;
+                } else if self.pinged.is_none() && now >= self.heard + keep_alive {
+                    self.pinged = Some(now);
                     self.control.push_back((kind::PING, 0, None, Ping { token: [1; 8], silence: 0 }.encode()));
                 }
             }

@@ -1,0 +1,78 @@
+//! A session that one end winds down.
+
+use xllm_proxy::proto::{
+    Code, Event, Role,
+    frame::{GoAway, Headers, Request},
+};
+
+use crate::{
+    BOTH, done,
+    pair::{Pair, get, header, ms, ok},
+};
+
+#[test]
+fn a_servers_goaway_lets_the_open_finish_and_a_request_that_crosses_it_may_be_repeated() {
+    let mut pair = Pair::established();
+    pair.latency = ms(50);
+    let first = pair.open(&get());
+    pair.server.go_away(Some(Code::ShuttingDown), "stopping");
+    let second = pair.client.request(pair.now, &get()).unwrap();
+    pair.quiet();
+    let goaway = GoAway { code: Some(Code::ShuttingDown), last: first, text: "stopping".into() };
+    let events = pair.events(Role::Client);
+    let [Event::Failed(number, notice), found] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((*number, notice.code, notice.retry), (second, Code::ShuttingDown, true));
+    assert_eq!(*found, Event::GoAway(goaway));
+    assert_eq!(pair.events(Role::Server)[..], [], "the one that crossed was answered for the program");
+    assert!(!pair.client.can_open() && pair.client.is_draining());
+    pair.server.respond(pair.now, first, &ok()).unwrap();
+    pair.server.end(first, Headers::new()).unwrap();
+    pair.quiet();
+    let events = pair.events(Role::Client);
+    assert!(matches!(&events[..], [Event::Response(..), Event::End(..), last] if *last == done()), "{events:?}");
+    assert_eq!(pair.events(Role::Server)[..], [done()]);
+}
+
+#[test]
+fn a_goaway_with_nothing_open_closes_both_ends() {
+    for role in BOTH {
+        let mut pair = Pair::established();
+        pair.end(role).go_away(None, "");
+        pair.quiet();
+        assert_eq!(pair.events(role)[..], [done()]);
+        assert_eq!(pair.events(role.peer()).last(), Some(&done()));
+    }
+}
+
+#[test]
+fn a_clients_goaway_lets_every_request_before_it_finish() {
+    let mut pair = Pair::established();
+    let first = pair.open(&get());
+    let second = pair.client.request(pair.now, &get()).unwrap();
+    pair.client.go_away(None, "");
+    assert!(!pair.client.can_open());
+    pair.quiet();
+    let events = pair.events(Role::Server);
+    assert!(matches!(events[..], [Event::Request(2, _)]), "{events:?}");
+    for number in [first, second] {
+        assert!(!pair.client.is_closed() && !pair.server.is_closed());
+        pair.server.respond(pair.now, number, &ok()).unwrap();
+        pair.server.end(number, Headers::new()).unwrap();
+        pair.quiet();
+        let events = pair.events(Role::Client);
+        assert!(matches!(events[..2], [Event::Response(..), Event::End(..)]), "{events:?}");
+    }
+    assert!(pair.client.is_closed());
+    assert_eq!(pair.events(Role::Server)[..], [done()]);
+
+    // Also when it goes out in one write with the only request, which fills most of a record.
+    let mut pair = Pair::established();
+    let large = vec![header("x", &"v".repeat(15_000))];
+    for _ in 0..3 {
+        pair.client.request(pair.now, &Request { headers: large.clone(), ..get() }).unwrap();
+    }
+    pair.client.go_away(None, "");
+    pair.quiet();
+    assert_eq!(pair.events(Role::Server).len(), 3);
+    assert!(!pair.server.is_closed());
+}

@@ -1,0 +1,90 @@
+//! Idleness, silence, and the PINGs that tell one from the other.
+
+use xllm_proxy::proto::{
+    Closed, Code, Event, Role,
+    frame::{Frame, Ping},
+};
+
+use crate::{
+    done,
+    pair::{Pair, Scripted, closed, get, ms, ok, secs, server_config},
+};
+
+#[test]
+fn a_session_without_an_exchange_ends_after_the_stated_time() {
+    let mut pair = Pair::established();
+    let number = pair.open(&get());
+    pair.pass(secs(2_000));
+    assert!(!pair.server.is_closed(), "an open exchange keeps it");
+    pair.respond(number, &ok());
+    pair.finish(number, 0);
+    pair.pass(ms(599_999));
+    assert!(!pair.server.is_closed() && !pair.client.is_closed());
+    pair.pass(ms(1));
+    assert_eq!(pair.events(Role::Server)[..], [done()]);
+    let events = pair.events(Role::Client);
+    let [Event::GoAway(goaway), last] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((goaway.code, goaway.last), (Some(Code::Idle), number));
+    assert_eq!(*last, done());
+}
+
+#[test]
+fn silence_is_met_by_a_ping_and_a_pong_keeps_the_session() {
+    let mut pair = Pair::established();
+    let writes = (pair.to_server.writes.len(), pair.to_client.writes.len());
+    pair.pass(ms(19_999));
+    assert_eq!((pair.to_server.writes.len(), pair.to_client.writes.len()), writes);
+    pair.pass(ms(1));
+    assert_eq!((pair.to_server.writes.len(), pair.to_client.writes.len()), (writes.0 + 1, writes.1 + 1));
+    pair.pass(secs(200));
+    assert_eq!((pair.to_server.writes.len(), pair.to_client.writes.len()), (writes.0 + 11, writes.1 + 11));
+    assert_eq!((pair.events(Role::Client).len(), pair.events(Role::Server).len()), (0, 0));
+}
+
+#[test]
+fn a_path_that_went_silent_ends_the_session_at_both_ends_after_twice_the_keep_alive() {
+    let mut pair = Pair::established();
+    let number = pair.open(&get());
+    (pair.to_server.cut, pair.to_client.cut) = (true, true);
+    pair.pass(ms(39_999));
+    assert!(!pair.client.is_closed());
+    pair.pass(ms(1));
+    assert_eq!(closed(&pair.events(Role::Client)), Some(&Closed::TimedOut { in_hello: false }));
+    pair.pass(ms(49_999));
+    assert!(pair.server.is_open(number));
+    pair.pass(ms(1));
+    assert_eq!(closed(&pair.events(Role::Server)), Some(&Closed::TimedOut { in_hello: false }));
+}
+
+#[test]
+fn pings_are_answered_with_their_token_and_the_silence_of_the_upstream_and_only_the_newest_16() {
+    let mut peer = Scripted::established_client(server_config());
+    peer.frame(1, &Frame::Request(Box::new(get())));
+    peer.now += ms(100);
+    peer.subject.called(peer.now, 1);
+    peer.now += ms(1_234);
+    let ping = |token: u8| Frame::Ping(Ping { token: [token; 8], silence: 0 });
+    peer.frame(1, &ping(200));
+    peer.frame(0, &ping(201));
+    let pong = |token: u8, silence| Frame::Pong(Ping { token: [token; 8], silence });
+    assert_eq!(peer.hear()[..], [(1, pong(200, 1_234)), (0, pong(201, 0))]);
+    for token in 0..40 {
+        peer.frame(0, &ping(token));
+    }
+    let expected: Vec<_> = (24..40).map(|token| (0, pong(token, 0))).collect();
+    assert_eq!(peer.hear(), expected);
+    peer.frame(0, &pong(9, 9));
+    assert!(peer.hear().is_empty() && !peer.subject.is_closed(), "a PONG that nobody asked for is ignored");
+}
+
+#[test]
+fn after_a_machines_sleep_the_peer_still_has_its_time_to_answer_a_ping() {
+    let mut pair = Pair::established();
+    pair.now += secs(8 * 3600);
+    pair.client.handle_timeout(pair.now);
+    pair.client.handle_timeout(pair.now);
+    assert!(!pair.client.is_closed(), "both intervals are past, but only one was waited for");
+    assert_eq!(pair.client.poll_timeout(), Some(pair.now + secs(20)));
+    pair.quiet();
+    assert!(!pair.client.is_closed());
+}
