@@ -10,7 +10,7 @@ use ciborium::Value;
 
 use super::{
     error::{Code, Error},
-    frame::{Header, Headers},
+    header::{Header, Headers},
     limits,
     wire::{Reader, VARINT_MAX},
 };
@@ -274,6 +274,15 @@ impl MapWriter {
 
     pub(super) fn encode(&mut self) -> Vec<u8> {
         encode(&Value::Map(core::mem::take(&mut self.pairs)))
+    }
+
+    /// The encoding, if it is within a head's limit (section 5.3).
+    pub(super) fn encode_bounded(&mut self) -> Result<Bytes, Error> {
+        let head = self.encode();
+        if head.len() > limits::HEAD {
+            return Err(Error::Misbehaved(Code::TooLarge, "a head over its limit"));
+        }
+        Ok(Bytes::from(head))
     }
 }
 

@@ -8,7 +8,7 @@
 //! Arrows point down only:
 //!
 //! ```text
-//! connection ─► handshake, record, exchange, profile ─► keys, frame ─► crypto, wire, cbor ─► error, limits
+//! connection ─► handshake, record, exchange, profile ─► keys, frame ─► crypto, cbor ─► header, wire ─► error, limits
 //! suite ─► crypto
 //! ```
 #![deny(clippy::disallowed_methods)]
@@ -20,6 +20,7 @@ pub mod error;
 mod exchange;
 pub mod frame;
 pub mod handshake;
+mod header;
 pub mod keys;
 pub mod limits;
 pub mod profile;

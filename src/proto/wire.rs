@@ -69,6 +69,13 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    /// A varint that is all there is left.
+    pub fn lone_varint(mut self) -> Result<u64, Error> {
+        let value = self.varint()?;
+        self.finish()?;
+        Ok(value)
+    }
+
     /// Checks that everything was read.
     pub const fn finish(self) -> Result<(), Error> {
         if self.is_empty() { Ok(()) } else { Err(Error::Malformed("bytes after the end")) }

@@ -2,14 +2,11 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{
-    super::{
-        cbor::{MapReader, MapWriter, required},
-        error::{Code, Error, Fault},
-        limits,
-        wire::{Reader, put_varint},
-    },
-    lone_varint,
+use super::super::{
+    cbor::{MapReader, MapWriter, required},
+    error::{Code, Error, Fault},
+    limits,
+    wire::{Reader, put_varint},
 };
 
 /// What an ERROR says.
@@ -91,7 +88,7 @@ impl CancelReason {
     }
 
     pub(super) fn decode(payload: &[u8]) -> Result<Self, Error> {
-        match lone_varint(payload)? {
+        match Reader::new(payload).lone_varint()? {
             0 => Ok(Self::CallerGone),
             1 => Ok(Self::UploadFailed),
             2 => Ok(Self::ResponseRefused),

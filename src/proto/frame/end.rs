@@ -2,12 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{
-    super::{
-        cbor::{MapReader, MapWriter, required},
-        error::Error,
-    },
-    Headers, bounded,
+use super::super::{
+    cbor::{MapReader, MapWriter, required},
+    error::Error,
+    header::Headers,
 };
 
 /// The end of a response.
@@ -74,6 +72,6 @@ impl End {
         if !pairs.is_empty() {
             map.map(2, &pairs);
         }
-        bounded(map.encode())
+        map.encode_bounded()
     }
 }

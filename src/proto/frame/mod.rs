@@ -12,24 +12,14 @@ pub use end::{End, Receipt};
 pub use request::{BodyEnd, BodyLength, Mode, Policy, Request};
 pub use response::{Response, Stamps};
 
+pub use super::header::{Header, Headers};
+
 use super::{
     error::{Code, Error},
     limits,
     role::Role,
     wire::{Reader, put_varint, varint_len},
 };
-
-/// One header field: lower-case name, value as bytes (section 1.4).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Lower-case name.
-    pub name: String,
-    /// Value, any bytes that HTTP allows.
-    pub value: Bytes,
-}
-
-/// A header list: order and repeats are kept (section 1.4).
-pub type Headers = Vec<Header>;
 
 /// Frame types (section 5.1).
 pub mod kind {
@@ -185,7 +175,7 @@ pub fn decode(record: &Bytes, at: &mut usize, from: Role) -> Result<Option<(u32,
         }
         kind::CANCEL => Frame::Cancel(CancelReason::decode(payload)?),
         kind::CREDIT => {
-            let amount = lone_varint(payload)?;
+            let amount = Reader::new(payload).lone_varint()?;
             if !(1..=limits::CREDIT_MAX).contains(&amount) {
                 return Err(Error::Malformed("a number out of its range"));
             }
@@ -229,13 +219,6 @@ fn sequenced(payload: &[u8]) -> Result<(u64, &[u8]), Error> {
     Ok((seq, reader.rest()))
 }
 
-fn lone_varint(payload: &[u8]) -> Result<u64, Error> {
-    let mut reader = Reader::new(payload);
-    let value = reader.varint()?;
-    reader.finish()?;
-    Ok(value)
-}
-
 /// How many bytes a frame has whose payload has `size`.
 pub const fn framed_len(exchange: u32, size: usize) -> usize {
     1 + varint_len(exchange as u64) + varint_len(size as u64) + size
@@ -255,14 +238,6 @@ pub fn put(out: &mut BytesMut, kind: u8, exchange: u32, seq: Option<u64>, payloa
         put_varint(out, seq);
     }
     out.put_slice(payload);
-}
-
-/// An encoded head, if it is within its limit (section 5.3).
-fn bounded(head: Vec<u8>) -> Result<Bytes, Error> {
-    if head.len() > limits::HEAD {
-        return Err(Error::Misbehaved(Code::TooLarge, "a head over its limit"));
-    }
-    Ok(Bytes::from(head))
 }
 
 impl Frame {

@@ -2,13 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{
-    super::{
-        cbor::{MapReader, MapWriter, required},
-        error::Error,
-        limits,
-    },
-    Headers, bounded,
+use super::super::{
+    cbor::{MapReader, MapWriter, required},
+    error::{Code, Error},
+    header::Headers,
+    limits,
 };
 
 /// How the answer is delivered (section 5.9).
@@ -104,7 +102,7 @@ impl Request {
             credit: required(map.ranged(8, limits::CREDIT_MIN..=limits::CREDIT_MAX)?)?,
         };
         if this.url.len() > limits::URL {
-            return Err(Error::Misbehaved(super::Code::TooLarge, "a URL over its limit"));
+            return Err(Error::Misbehaved(Code::TooLarge, "a URL over its limit"));
         }
         Ok(this)
     }
@@ -115,7 +113,7 @@ impl Request {
     /// `too-large` if URL or head are over their limits.
     pub fn encode(&self) -> Result<Bytes, Error> {
         if self.url.len() > limits::URL || self.headers.len() > limits::HEADER_FIELDS {
-            return Err(Error::Misbehaved(super::Code::TooLarge, "a URL or header list over its limit"));
+            return Err(Error::Misbehaved(Code::TooLarge, "a URL or header list over its limit"));
         }
         let mut map = MapWriter::default();
         map.put(0, &self.id[..]).put(1, &*self.method).put(2, &*self.url).headers(3, &self.headers);
@@ -127,7 +125,7 @@ impl Request {
             BodyLength::Known(length) => _ = map.put(7, length),
             BodyLength::Unknown => _ = map.put(7, ciborium::Value::Null),
         }
-        bounded(map.put(8, self.credit).encode())
+        map.put(8, self.credit).encode_bounded()
     }
 }
 
@@ -152,6 +150,6 @@ impl BodyEnd {
     /// `too-large` if the trailers are.
     pub fn encode(&self) -> Result<Bytes, Error> {
         let mut map = MapWriter::default();
-        bounded(map.put(0, self.total).headers_unless_empty(1, &self.trailers).encode())
+        map.put(0, self.total).headers_unless_empty(1, &self.trailers).encode_bounded()
     }
 }

@@ -2,13 +2,12 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{
-    super::{
-        cbor::{MapReader, MapWriter, required},
-        error::Error,
-        wire::Reader,
-    },
-    Headers, bounded,
+use super::super::{
+    cbor::{MapReader, MapWriter, required},
+    error::{Code, Error},
+    header::Headers,
+    limits,
+    wire::Reader,
 };
 
 /// The head of a response.
@@ -40,11 +39,11 @@ impl Response {
     /// # Errors
     /// `too-large` if it is over its limit.
     pub fn encode(&self) -> Result<Bytes, Error> {
-        if self.headers.len() > super::limits::HEADER_FIELDS {
-            return Err(Error::Misbehaved(super::Code::TooLarge, "more header fields than allowed"));
+        if self.headers.len() > limits::HEADER_FIELDS {
+            return Err(Error::Misbehaved(Code::TooLarge, "more header fields than allowed"));
         }
         let mut map = MapWriter::default();
-        bounded(map.put(1, self.status).headers(2, &self.headers).put_some(3, self.length).encode())
+        map.put(1, self.status).headers(2, &self.headers).put_some(3, self.length).encode_bounded()
     }
 }
 
