@@ -243,6 +243,8 @@ pub(super) fn required<T>(value: Option<T>) -> Result<T, Error> {
 #[derive(Debug, Default)]
 pub(super) struct MapWriter {
     pairs: Vec<(Value, Value)>,
+    /// A header list had more fields than it may.
+    overfull: bool,
 }
 
 impl MapWriter {
@@ -259,6 +261,7 @@ impl MapWriter {
     }
 
     pub(super) fn headers(&mut self, key: u64, headers: &[Header]) -> &mut Self {
+        self.overfull |= headers.len() > limits::HEADER_FIELDS;
         let list =
             headers.iter().flat_map(|header| [Value::from(&*header.name), Value::from(&*header.value)]).collect::<Vec<_>>();
         self.put(key, list)
@@ -279,8 +282,8 @@ impl MapWriter {
     /// The encoding, if it is within a head's limit (section 5.3).
     pub(super) fn encode_bounded(&mut self) -> Result<Bytes, Error> {
         let head = self.encode();
-        if head.len() > limits::HEAD {
-            return Err(Error::Misbehaved(Code::TooLarge, "a head over its limit"));
+        if head.len() > limits::HEAD || self.overfull {
+            return Err(Error::Misbehaved(Code::TooLarge, "a head or header list over its limit"));
         }
         Ok(Bytes::from(head))
     }

@@ -1,13 +1,13 @@
 //! One exchange: what may come next, in which order, and how much (sections 5.2 to 5.5 and 5.12).
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use super::{
     error::{Code, Error},
-    frame::{self, BodyEnd, BodyLength, End, Headers, Mode, Receipt, Response, Stamps, kind},
+    frame::{self, BodyEnd, BodyLength, End, Headers, Mode, Receipt, Response, Stamps, is_bodiless, kind},
     limits::{CREDIT_MAX, FRAME_COST, HEAD, RECORD_PLAINTEXT, SEND_QUEUE},
     wire::{put_varint, varint_len},
 };
@@ -19,7 +19,6 @@ const SPLIT_MIN: usize = 4096;
 const RECEIPT: usize = 128;
 
 /// What waits to be sealed.
-#[derive(Debug)]
 enum Out {
     /// A frame without a place in the response.
     Plain(u8, Bytes),
@@ -29,6 +28,17 @@ enum Out {
     Piece(Bytes, Duration),
     /// END; its head is made when it is sealed, so that the receipt is true.
     End(Headers),
+}
+
+/// Shows sizes alone: heads hold keys, and pieces what is said.
+impl fmt::Debug for Out {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(kind, bytes) | Self::Sequenced(kind, bytes) => write!(f, "Frame(type {kind}, {} bytes)", bytes.len()),
+            Self::Piece(bytes, _) => write!(f, "Piece({} bytes)", bytes.len()),
+            Self::End(_) => f.write_str("End"),
+        }
+    }
 }
 
 /// What came of the attempt to put a frame into a record.
@@ -264,7 +274,7 @@ impl Exchange {
         }
         self.inbound.step(0)?;
         self.reply = Reply::Body;
-        self.bodiless |= matches!(response.status, 204 | 304);
+        self.bodiless = is_bodiless(self.bodiless, response.status);
         self.declared = response.length.filter(|_| !self.bodiless);
         if self.buffered && !self.bodiless && self.declared.is_none() {
             return Err(Error::violation("a buffered response without its length"));
@@ -329,7 +339,7 @@ impl Exchange {
         if self.reply != Reply::Awaited {
             return Err(Error::Misuse("a second response head"));
         }
-        let bodiless = self.bodiless || matches!(response.status, 204 | 304);
+        let bodiless = is_bodiless(self.bodiless, response.status);
         if self.buffered && !bodiless && response.length.is_none() {
             return Err(Error::Misuse("a buffered response without its length"));
         }

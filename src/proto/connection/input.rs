@@ -61,8 +61,9 @@ impl Connection {
                 }
                 Err(error) => self.close(Closed::Fault(error)),
             },
-            (_, Config::Server(config, ephemeral, _)) => {
-                match Responder::open(hello, &config.key, ephemeral.clone(), self.suite) {
+            (_, Config::Server(config)) => {
+                let Some(ephemeral) = self.fresh.ephemeral.take() else { return };
+                match Responder::open(hello, &config.key, ephemeral, self.suite) {
                     Ok(responder) => {
                         self.events.push_back(Event::Hello(responder.hello().key_id));
                         self.stage = Stage::AwaitingKey(Box::new(responder));
@@ -79,17 +80,18 @@ impl Connection {
     /// # Errors
     /// [`Error::Misuse`] if no hello waits.
     pub fn answer_hello(&mut self, psk: Option<&Psk>, unix_ms: u64) -> Result<(), Error> {
-        let (Stage::AwaitingKey(_), Config::Server(config, _, decoy)) = (&self.stage, &self.config) else {
+        let (Stage::AwaitingKey(_), Config::Server(config), Some(decoy)) = (&self.stage, &self.config, self.fresh.decoy.take())
+        else {
             return Err(Error::Misuse("no hello waits for an answer"));
         };
-        let (psk, hello_exchanges) = (psk.unwrap_or(decoy).clone(), config.exchanges);
+        let psk = psk.cloned().unwrap_or(decoy);
         let Stage::AwaitingKey(responder) = core::mem::replace(&mut self.stage, Stage::AwaitingFirst) else {
             return Err(Error::Misuse("no hello waits for an answer"));
         };
         let asked = responder.hello().profile;
         let said = ServerHello {
             profile: asked.max(config.profile).min(Profile::STRICTEST),
-            exchanges: hello_exchanges,
+            exchanges: config.exchanges,
             credit: config.credit,
             buffered: config.buffered,
             idle: config.idle.as_secs(),
@@ -242,7 +244,7 @@ impl Connection {
 
     fn receive_request(&mut self, now: Duration, exchange: u32, request: Box<Request>) -> Result<(), Error> {
         self.check_new(exchange)?;
-        let Config::Server(config, ..) = &self.config else { return Err(Error::Misuse("a client serves nothing")) };
+        let Config::Server(config) = &self.config else { return Err(Error::Misuse("a client serves nothing")) };
         let refusal = if self.draining.is_some_and(|last| exchange > last) {
             Some(Notice::new(Code::ShuttingDown, Fault::Proxy, "the proxy ends this session; use a new one"))
         } else if self.exchanges.len() >= self.exchanges_max as usize {
@@ -290,9 +292,12 @@ impl Connection {
     }
 
     fn receive_goaway(&mut self, goaway: GoAway) {
-        self.draining = Some(goaway.last);
+        // It never rises; and what a client says of it means nothing (section 5.8).
+        let last = if self.is_server() { self.newest } else { goaway.last };
+        let last = self.draining.map_or(last, |known| known.min(last));
+        self.draining = Some(last);
         if !self.is_server() {
-            let mut unserved: Vec<_> = self.exchanges.keys().copied().filter(|&number| number > goaway.last).collect();
+            let mut unserved: Vec<_> = self.exchanges.keys().copied().filter(|&number| number > last).collect();
             unserved.sort_unstable();
             for number in unserved {
                 let quiet = self.exchanges.remove(&number).is_none_or(|exchange| exchange.draining);

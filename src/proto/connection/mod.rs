@@ -4,7 +4,7 @@ mod input;
 mod output;
 mod timers;
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
@@ -57,7 +57,7 @@ pub struct ServerConfig {
 }
 
 /// What happened. Each is to be taken with [`Connection::poll_event`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// Server: a client hello was opened. [`Connection::answer_hello`] is due.
     Hello(KeyId),
@@ -92,6 +92,28 @@ pub enum Event {
         /// Client: exchanges whose REQUEST was never sealed. Repeating these is safe.
         unsent: Vec<u32>,
     },
+}
+
+/// Shows of a body its length alone.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hello(id) => write!(f, "Hello({id})"),
+            Self::Rejected(error) => write!(f, "Rejected({error:?})"),
+            Self::Established(hello) => write!(f, "Established({hello:?})"),
+            Self::Request(number, request) => write!(f, "Request({number}, {request:?})"),
+            Self::Body(number, bytes) => write!(f, "Body({number}, {} bytes)", bytes.len()),
+            Self::BodyEnd(number, trailers) => write!(f, "BodyEnd({number}, {trailers:?})"),
+            Self::Cancelled(number, reason) => write!(f, "Cancelled({number}, {reason:?})"),
+            Self::Response(number, response) => write!(f, "Response({number}, {response:?})"),
+            Self::Data(number, bytes, stamps) => write!(f, "Data({number}, {} bytes, {stamps:?})", bytes.len()),
+            Self::End(number, end) => write!(f, "End({number}, {end:?})"),
+            Self::Failed(number, notice) => write!(f, "Failed({number}, {notice:?})"),
+            Self::Room(number) => write!(f, "Room({number})"),
+            Self::GoAway(goaway) => goaway.fmt(f),
+            Self::Closed { why, unsent } => write!(f, "Closed({why:?}, unsent {unsent:?})"),
+        }
+    }
 }
 
 /// Why a session is over.
@@ -138,13 +160,22 @@ enum Stage {
 #[derive(Debug)]
 enum Config {
     Client(ClientConfig),
-    Server(ServerConfig, /* ephemeral */ Secret<32>, /* for unknown IDs */ Psk),
+    Server(ServerConfig),
+}
+
+/// The server's randomness, until the handshake has used it: kept longer, it would undo the ratchet.
+#[derive(Debug, Default)]
+struct Fresh {
+    ephemeral: Option<Secret<32>>,
+    /// Stands for the PSK of unknown key IDs.
+    decoy: Option<Psk>,
 }
 
 /// One end of a session.
 #[derive(Debug)]
 pub struct Connection {
     config: Config,
+    fresh: Fresh,
     suite: &'static dyn Suite,
     stage: Stage,
     hello: Option<[u8; HELLO]>,
@@ -200,14 +231,16 @@ impl Connection {
     pub fn server(config: ServerConfig, ephemeral: Secret<32>, decoy: Psk, now: Duration, suite: &'static dyn Suite) -> Self {
         let deadline = now + config.hello_time;
         let exchanges_max = config.exchanges;
-        let mut this = Self::new(Config::Server(config, ephemeral, decoy), Stage::AwaitingHello, now, deadline, suite);
+        let mut this = Self::new(Config::Server(config), Stage::AwaitingHello, now, deadline, suite);
         this.exchanges_max = exchanges_max;
+        this.fresh = Fresh { ephemeral: Some(ephemeral), decoy: Some(decoy) };
         this
     }
 
     fn new(config: Config, stage: Stage, now: Duration, hello_deadline: Duration, suite: &'static dyn Suite) -> Self {
         Self {
             config,
+            fresh: Fresh::default(),
             suite,
             stage,
             hello: None,
@@ -235,7 +268,7 @@ impl Connection {
     pub const fn role(&self) -> Role {
         match self.config {
             Config::Client(_) => Role::Client,
-            Config::Server(..) => Role::Server,
+            Config::Server(_) => Role::Server,
         }
     }
 

@@ -14,13 +14,13 @@ impl Connection {
     const fn keep_alive(&self) -> Duration {
         match &self.config {
             Config::Client(config) => config.keep_alive,
-            Config::Server(config, ..) => config.keep_alive,
+            Config::Server(config) => config.keep_alive,
         }
     }
 
     fn idle_deadline(&self) -> Option<Duration> {
         match &self.config {
-            Config::Server(config, ..) if self.exchanges.is_empty() && self.draining.is_none() => {
+            Config::Server(config) if self.exchanges.is_empty() && self.draining.is_none() => {
                 Some(self.idle_since + config.idle)
             }
             _ => None,

@@ -5,12 +5,14 @@ mod end;
 mod request;
 mod response;
 
+use core::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use control::{CancelReason, GoAway, Notice, Ping, Resume, Resumed};
 pub use end::{End, Receipt};
 pub use request::{BodyEnd, BodyLength, Mode, Policy, Request};
-pub use response::{Response, Stamps};
+pub use response::{Response, Stamps, is_bodiless};
 
 pub use super::header::{Header, Headers};
 
@@ -58,7 +60,7 @@ pub mod kind {
 }
 
 /// A frame without its exchange number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
     /// Opens an exchange.
     Request(Box<Request>),
@@ -238,6 +240,29 @@ pub fn put(out: &mut BytesMut, kind: u8, exchange: u32, seq: Option<u64>, payloa
         put_varint(out, seq);
     }
     out.put_slice(payload);
+}
+
+/// Shows of a body its length alone.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(request) => request.fmt(f),
+            Self::Body(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            Self::BodyEnd(end) => end.fmt(f),
+            Self::Response(response) => response.fmt(f),
+            Self::Data { seq, payload } => write!(f, "Data({seq}, {} bytes)", payload.len()),
+            Self::End { seq, end } => write!(f, "End({seq}, {end:?})"),
+            Self::Error { seq, notice } => write!(f, "Error({seq}, {notice:?})"),
+            Self::Cancel(reason) => write!(f, "Cancel({reason:?})"),
+            Self::Credit(amount) => write!(f, "Credit({amount})"),
+            Self::Ping(ping) => write!(f, "Ping({ping:?})"),
+            Self::Pong(ping) => write!(f, "Pong({ping:?})"),
+            Self::GoAway(goaway) => goaway.fmt(f),
+            Self::Resume(resume) => resume.fmt(f),
+            Self::Resumed(resumed) => resumed.fmt(f),
+            Self::Gone => f.write_str("Gone"),
+        }
+    }
 }
 
 impl Frame {

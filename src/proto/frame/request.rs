@@ -112,8 +112,8 @@ impl Request {
     /// # Errors
     /// `too-large` if URL or head are over their limits.
     pub fn encode(&self) -> Result<Bytes, Error> {
-        if self.url.len() > limits::URL || self.headers.len() > limits::HEADER_FIELDS {
-            return Err(Error::Misbehaved(Code::TooLarge, "a URL or header list over its limit"));
+        if self.url.len() > limits::URL {
+            return Err(Error::Misbehaved(Code::TooLarge, "a URL over its limit"));
         }
         let mut map = MapWriter::default();
         map.put(0, &self.id[..]).put(1, &*self.method).put(2, &*self.url).headers(3, &self.headers);

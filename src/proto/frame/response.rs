@@ -4,9 +4,8 @@ use bytes::{Buf, Bytes};
 
 use super::super::{
     cbor::{MapReader, MapWriter, required},
-    error::{Code, Error},
+    error::Error,
     header::Headers,
-    limits,
     wire::Reader,
 };
 
@@ -28,6 +27,11 @@ impl core::fmt::Debug for Response {
     }
 }
 
+/// Whether a response has no body, whatever its head says of a length (RFC 9110 sections 9.3.2, 15.3.5 and 15.4.5).
+pub const fn is_bodiless(to_head: bool, status: u16) -> bool {
+    to_head || matches!(status, 204 | 304)
+}
+
 impl Response {
     pub(super) fn decode(head: &[u8]) -> Result<Self, Error> {
         let mut map = MapReader::new(head)?;
@@ -39,9 +43,6 @@ impl Response {
     /// # Errors
     /// `too-large` if it is over its limit.
     pub fn encode(&self) -> Result<Bytes, Error> {
-        if self.headers.len() > limits::HEADER_FIELDS {
-            return Err(Error::Misbehaved(Code::TooLarge, "more header fields than allowed"));
-        }
         let mut map = MapWriter::default();
         map.put(1, self.status).headers(2, &self.headers).put_some(3, self.length).encode_bounded()
     }
