@@ -73,7 +73,7 @@ fn session(c: &mut Criterion) {
         buffered: 1 << 23,
         hello_time: limits::HELLO_TIME,
         keep_alive: limits::SERVER_KEEP_ALIVE,
-        idle: Duration::from_secs(600),
+        idle: Duration::from_mins(10),
     };
     let client_config = ClientConfig {
         credential: credential(),

@@ -5,9 +5,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    future::poll_fn,
+    fmt,
+    future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -16,11 +17,13 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
     time::{Instant, Sleep},
 };
 
 use crate::proto::{
-    Closed, Connection, Error, Event, KeyId, Psk,
+    Closed, Code, Connection, Error, Event, KeyId, Psk,
     frame::{CancelReason, End, GoAway, Headers, Notice, Request, Response, Stamps},
     handshake::ServerHello,
     limits::{HELLO, LENGTH, RECORD_PLAINTEXT, TAG},
@@ -30,7 +33,12 @@ use crate::proto::{
 const READ: usize = LENGTH + RECORD_PLAINTEXT + TAG;
 /// Bytes that may wait for a key look-up: beyond this the peer is not read.
 const UNREAD: usize = HELLO + 2 * READ;
-/// How long the last word may take to arrive after the session has closed.
+/// Bytes that the kernel may hold unsent before it takes more.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
+const UNSENT: u32 = 128 * 1024;
+/// How long a peer may take for what is left to say when the session is over.
+const STUCK: Duration = Duration::from_secs(20);
+/// How long the peer may take to close after the last word.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What came for an exchange's program.
@@ -68,7 +76,7 @@ pub(crate) trait Hook: Send {
     fn closed(&mut self, why: &Closed);
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Slot {
     inbox: VecDeque<Incoming>,
     /// Something final is in the inbox or was taken from it: dropping the handle cancels nothing.
@@ -77,27 +85,37 @@ struct Slot {
     writer: Option<Waker>,
 }
 
-#[derive(Debug)]
 struct State {
     connection: Connection,
     slots: HashMap<u32, Slot>,
     pump: Option<Waker>,
-    /// Tasks that wait for a free exchange.
-    waiting: VecDeque<Waker>,
+    /// What the peer said when it ended the session, if it did.
+    goaway: Option<GoAway>,
+    /// Why it is over, if it is.
+    closed: Option<Closed>,
 }
 
 /// A session that a pump runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Session {
     state: Arc<Mutex<State>>,
     start: Instant,
+    /// Told when an exchange may be opened, or none ever will.
+    free: Arc<Notify>,
+}
+
+/// Shows nothing of what passes through it.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
 }
 
 impl Session {
     /// `start` is the moment that the connection calls zero.
     pub(crate) fn new(connection: Connection, start: Instant) -> Self {
-        let state = State { connection, slots: HashMap::new(), pump: None, waiting: VecDeque::new() };
-        Self { state: Arc::new(Mutex::new(state)), start }
+        let state = State { connection, slots: HashMap::new(), pump: None, goaway: None, closed: None };
+        Self { state: Arc::new(Mutex::new(state)), start, free: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -118,7 +136,7 @@ impl Session {
     }
 
     /// Allows no new exchanges; the pump ends when those under way have.
-    pub(crate) fn go_away(&self, code: Option<crate::proto::Code>, text: &str) {
+    pub(crate) fn go_away(&self, code: Option<Code>, text: &str) {
         self.with(|connection, _| connection.go_away(code, text));
     }
 
@@ -127,30 +145,59 @@ impl Session {
         self.lock().connection.is_draining()
     }
 
+    /// Whether the peer has said that it is about to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock().goaway.as_ref().is_some_and(|goaway| goaway.code == Some(Code::ShuttingDown))
+    }
+
+    /// Why it is over, if it is.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.lock().closed.clone()
+    }
+
     /// Exchanges that are open.
     pub(crate) fn open_exchanges(&self) -> usize {
         self.lock().connection.open_exchanges()
     }
 
+    /// How long no exchange has been open; `None` if one is.
+    pub(crate) fn idle_for(&self) -> Option<Duration> {
+        let now = self.now();
+        self.lock().connection.idle_since().map(|since| now.saturating_sub(since))
+    }
+
     /// Client: opens an exchange, when the server allows one more. `None` if the session will open no more.
     pub(crate) async fn request(&self, request: &Request) -> Option<Result<Exchange, Error>> {
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if state.connection.is_draining() {
-                return Poll::Ready(None);
+        loop {
+            let mut free = pin!(self.free.notified());
+            // From here on no word is missed.
+            free.as_mut().enable();
+            if let Poll::Ready(outcome) = self.try_request(request) {
+                return outcome;
             }
-            if !state.connection.can_open() {
-                state.waiting.push_back(cx.waker().clone());
-                return Poll::Pending;
-            }
-            let opened = state.connection.request(self.now(), request);
-            state.wake_pump();
-            Poll::Ready(Some(opened.map(|number| {
-                state.slots.insert(number, Slot::default());
-                Exchange { session: self.clone(), number }
-            })))
-        })
-        .await
+            free.await;
+        }
+    }
+
+    /// As [`Session::request`]; pending if it has to wait for a free exchange.
+    fn try_request(&self, request: &Request) -> Poll<Option<Result<Exchange, Error>>> {
+        let mut state = self.lock();
+        if state.connection.is_draining() {
+            return Poll::Ready(None);
+        }
+        if !state.connection.can_open() {
+            return Poll::Pending;
+        }
+        let opened = state.connection.request(self.now(), request);
+        state.wake_pump();
+        if state.connection.can_open() {
+            // The word is passed on: there is room for one more.
+            self.free.notify_one();
+        }
+        Poll::Ready(Some(opened.map(|number| {
+            state.slots.insert(number, Slot::default());
+            Exchange { session: self.clone(), number }
+        })))
     }
 }
 
@@ -218,6 +265,11 @@ impl Exchange {
     /// Runs a call of the core for this exchange and wakes the pump.
     pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Connection, Duration, u32) -> T) -> T {
         self.session.with(|connection, now| call(connection, now, self.number))
+    }
+
+    /// Client: whether its last event is there, or was taken.
+    pub(crate) fn is_over(&self) -> bool {
+        self.session.lock().slots.get(&self.number).is_none_or(|slot| slot.over)
     }
 
     /// Server: the answer is ended; whoever still reads the request body gets no more.
@@ -313,6 +365,12 @@ impl State {
                         wake.extend(slot.reader.take());
                         wake.extend(slot.writer.take());
                     }
+                    self.closed = Some(why.clone());
+                    session.push(event);
+                    continue;
+                }
+                Event::GoAway(ref goaway) => {
+                    self.goaway = Some(goaway.clone());
                     session.push(event);
                     continue;
                 }
@@ -328,9 +386,6 @@ impl State {
             if over {
                 wake.extend(slot.writer.take());
             }
-        }
-        if self.connection.can_open() || self.connection.is_draining() {
-            wake.extend(self.waiting.drain(..));
         }
     }
 }
@@ -377,14 +432,14 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     H: Hook,
 {
-    /// Ready when the session is over and its last word is written.
+    /// Ready when the session is over. What was sealed before may still be to be written.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let (deadline, closed) = self.turn(cx);
-            let wrote = self.poll_write(cx);
-            if closed && self.output.is_empty() && !self.unflushed {
+            if closed {
                 return Poll::Ready(());
             }
+            let wrote = self.poll_write(cx);
             let read = self.poll_read(cx);
             let due = deadline.is_some_and(|deadline| self.poll_deadline(cx, deadline));
             if !(wrote || read || due) {
@@ -405,6 +460,11 @@ where
                 self.unflushed |= state.connection.poll_transmit(now, &mut self.output);
             }
             state.dispatch(&mut self.events, &mut self.wake);
+            if state.connection.is_draining() {
+                self.session.free.notify_waiters();
+            } else if state.connection.can_open() {
+                self.session.free.notify_one();
+            }
             if !state.pump.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.pump = Some(cx.waker().clone());
             }
@@ -485,7 +545,8 @@ where
 
     /// Whether the deadline has passed; the core was told.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Duration) -> bool {
-        let at = self.session.start + deadline;
+        // A deadline beyond what the clock can say never comes.
+        let Some(at) = self.session.start.checked_add(deadline) else { return false };
         if self.timer.deadline() != at {
             self.timer.as_mut().reset(at);
         }
@@ -497,9 +558,27 @@ where
         due
     }
 
+    /// Writes what is left.
+    async fn last_words(&mut self) -> io::Result<()> {
+        loop {
+            while !self.output.is_empty() {
+                if self.io.write_buf(&mut self.output).await? == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+            }
+            let now = self.session.now();
+            if !self.session.lock().connection.poll_transmit(now, &mut self.output) {
+                return self.io.flush().await;
+            }
+        }
+    }
+
     /// Ends the stream so that the peer gets the last word: closing with unread bytes would reset the connection, and what
     /// the peer had not read yet would be lost.
     async fn linger(mut self) {
+        if !matches!(tokio::time::timeout(STUCK, self.last_words()).await, Ok(Ok(()))) {
+            return;
+        }
         let _ = tokio::time::timeout(LINGER, async {
             if self.io.shutdown().await.is_ok() {
                 let mut sink = [0; 4096];
@@ -510,7 +589,37 @@ where
     }
 }
 
+impl<T, H> Drop for Pump<T, H> {
+    /// Whoever waits for something learns that there will be nothing, however the pump came to its end.
+    fn drop(&mut self) {
+        let mut state = self.session.lock();
+        state.connection.receive_end();
+        let mut wake = Vec::new();
+        state.dispatch(&mut Vec::new(), &mut wake);
+        drop(state);
+        self.session.free.notify_waiters();
+        wake.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Settings of a TCP connection that carries tokens.
+///
+/// # Errors
+/// If the connection is gone already.
+pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+    // Without it, Nagle's algorithm holds a token back until the one before is acknowledged.
+    stream.set_nodelay(true)?;
+    // What the kernel has taken and not yet sent can be overtaken by nothing: on a slow link, a PING or CANCEL would wait behind
+    // megabytes.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
+}
+
 /// Reads what is there into the spare room of `buffer`.
 fn poll_read_buf<T: AsyncRead + Unpin>(io: &mut T, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-    std::pin::pin!(io.read_buf(buffer)).poll(cx)
+    pin!(io.read_buf(buffer)).poll(cx)
 }
+
+#[cfg(all(test, feature = "client", feature = "server"))]
+mod tests;

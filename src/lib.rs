@@ -3,7 +3,7 @@
 //! ```text
 //!  client, server      shells: sockets, clocks, tasks. They never import each other.
 //!      │
-//!    driver            the one pump: any AsyncRead + AsyncWrite and a proto::Connection
+//!    driver, tls       the one pump: any AsyncRead + AsyncWrite and a proto::Connection
 //!      │
 //!    http              LLM API messages to and from exchanges: header policy, checks. No IO.
 //!      │
@@ -22,3 +22,5 @@ pub mod http;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(any(feature = "client", feature = "server"))]
+mod tls;

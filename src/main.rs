@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -171,9 +171,10 @@ fn start_logging(options: &Options) -> Result<(), Box<dyn Error>> {
 
 fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let folder = key_folder(&config)?;
+    // Before the keys are read: a change while the server starts is then taken up as well.
+    let stamp = folder.stamp();
     let (keys, made) = folder.open()?;
-    let keys = Arc::new(keys);
-    let clients = folder.clients()?.len();
+    let (clients, keys) = (keys.count(), Arc::new(keys));
     let listen = config.listen;
     let server = Server::new(config, keys.clone())?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -185,8 +186,17 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         if clients == 0 {
             warn!("no client can come in yet; make a key with: {}", add_command(&folder));
         }
-        let watch = tokio::spawn(watch_clients(folder, keys));
-        server.run(listener, stop_signal()).await;
+        let watch = tokio::spawn(watch_clients(folder, stamp, keys));
+        let stop = async {
+            stop_signal().await;
+            // Whoever asks a second time does not want to wait for what is under way.
+            tokio::spawn(async {
+                stop_signal().await;
+                warn!("stopped at once, at the second request");
+                std::process::exit(1);
+            });
+        };
+        server.run(listener, stop).await;
         watch.abort();
         Ok(())
     })
@@ -207,8 +217,7 @@ fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {
 }
 
 /// Takes up clients that are added or removed while the server runs.
-async fn watch_clients(folder: KeyFolder, keys: Arc<Keys>) {
-    let mut seen = folder.stamp();
+async fn watch_clients(folder: KeyFolder, mut seen: Option<(SystemTime, u64)>, keys: Arc<Keys>) {
     loop {
         tokio::time::sleep(WATCH).await;
         let stamp = folder.stamp();
@@ -245,11 +254,13 @@ async fn stop_signal() {
 
 fn check(config: &Config) -> Result<(), Box<dyn Error>> {
     let folder = key_folder(config)?;
-    let clients = folder.clients()?;
+    let (key, clients) = (folder.find_server_key()?, folder.clients()?);
     println!("configuration  valid");
     println!("listen         {}", config.listen);
     println!("profile        at least {}", config.profile);
-    println!("key folder     {} (clients: {})", folder.path().display(), clients.len());
+    let key = if key.is_some() { "there" } else { "made at the first start" };
+    println!("key folder     {}", folder.path().display());
+    println!("keys           server's: {key}; clients': {}", clients.len());
     println!("origins        {}", config.origins.list().join("\n               "));
     if clients.is_empty() {
         println!("next           {}", add_command(&folder));

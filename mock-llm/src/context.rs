@@ -1,5 +1,6 @@
 //! What the answer to one API request stands on.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,21 +16,28 @@ use crate::fault::Fault;
 use crate::random::{BASE62, HEX, seed, word};
 use crate::records::State;
 use crate::script::{HEADER, PARAMETER, Script};
-use crate::{anthropic, openai};
 
 pub(crate) const JSON: &str = "application/json";
 
 /// Whose shapes an answer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Provider {
-    OpenAi,
-    Anthropic,
+pub(crate) trait Provider: fmt::Debug + Sync {
+    /// What the API and the edge before it add to each response.
+    fn headers(&self, context: &Context) -> Vec<(&'static str, String)>;
+
+    /// The document with which responses and streams alike tell an error.
+    fn error_body(&self, context: &Context, fault: &Fault) -> Value;
+
+    /// The error that a status implies; without a status, the one of a stream that fails.
+    fn fault_of(&self, status: Option<StatusCode>) -> Fault;
+
+    /// A JSON document as this provider prints it; a `Value` always serializes.
+    fn write(&self, value: &Value) -> Vec<u8>;
 }
 
 /// One request: its script, its number, and the moment from which deadlines count.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) provider: Provider,
+    pub(crate) provider: &'static dyn Provider,
     pub(crate) state: Arc<State>,
     pub(crate) script: Script,
     pub(crate) start: Instant,
@@ -38,7 +46,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// The context of a request; its script is the instance's until [`read_script`](Self::read_script).
-    pub(crate) fn new(provider: Provider, state: &Arc<State>, number: u64) -> Self {
+    pub(crate) fn new(provider: &'static dyn Provider, state: &Arc<State>, number: u64) -> Self {
         Self { provider, state: state.clone(), script: state.script.clone(), start: Instant::now(), number }
     }
 
@@ -108,10 +116,7 @@ impl Context {
 
     /// An error in the provider's shape.
     pub(crate) fn fault(&self, fault: &Fault) -> Reply {
-        let body = match self.provider {
-            Provider::OpenAi => openai::error_body(fault),
-            Provider::Anthropic => anthropic::error_body(self, fault),
-        };
+        let body = self.error_body(fault);
         let mut reply = self.reply(fault.status, JSON, full(self.provider.write(&body)));
         if let Some(seconds) = fault.retry_after {
             reply.headers_mut().insert(RETRY_AFTER, seconds.into());
@@ -119,13 +124,14 @@ impl Context {
         reply
     }
 
+    /// The document that tells an error, for those that a stream sends.
+    pub(crate) fn error_body(&self, fault: &Fault) -> Value {
+        self.provider.error_body(self, fault)
+    }
+
     /// The error that the script asks for.
     pub(crate) fn scripted_fault(&self) -> Fault {
-        let status = self.script.status();
-        let mut fault = match self.provider {
-            Provider::OpenAi => openai::fault_of(status),
-            Provider::Anthropic => anthropic::fault_of(status),
-        };
+        let mut fault = self.provider.fault_of(self.script.status());
         if let Some(kind) = &self.script.error_type {
             fault.kind.clone_from(kind);
         }
@@ -134,10 +140,7 @@ impl Context {
     }
 
     fn headers(&self) -> HeaderMap {
-        let list = match self.provider {
-            Provider::OpenAi => openai::headers(self),
-            Provider::Anthropic => anthropic::headers(self),
-        };
+        let list = self.provider.headers(self);
         let mut headers = HeaderMap::with_capacity(list.len() + 2);
         for (name, value) in list {
             if let Ok(value) = HeaderValue::try_from(value) {
@@ -145,18 +148,6 @@ impl Context {
             }
         }
         headers
-    }
-}
-
-impl Provider {
-    /// A JSON document as this provider prints it: `OpenAI` indents, Anthropic does not.
-    pub(crate) fn write(self, value: &Value) -> Vec<u8> {
-        let written = match self {
-            Self::OpenAi => serde_json::to_vec_pretty(value),
-            Self::Anthropic => serde_json::to_vec(value),
-        };
-        // A `Value` always serializes.
-        written.unwrap_or_default()
     }
 }
 

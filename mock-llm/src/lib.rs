@@ -15,7 +15,11 @@
 //! | `control` | driving the mock from another process |
 //! | `answer`, `tokens`, `prose`, `sample` | what is said |
 //! | `delivery` | when it is said |
+//! | `context` | what the answer to one request stands on |
 //! | `exchange`, `records`, `body` | what is counted and recorded |
+//!
+//! Imports point one way: `route` → `openai`, `anthropic` → `delivery` → `context` → `body`. What
+//! `context` needs of a provider it says in a trait that the providers implement.
 //!
 //! It trusts its callers: no limits protect it, and bodies may have any size. Everything it says
 //! is a pure function of the request, apart from clock readings and identifiers, which follow the

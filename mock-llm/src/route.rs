@@ -38,7 +38,8 @@ pub(crate) async fn answer(state: Arc<State>, request: Request<Incoming>) -> Res
 
 async fn api(state: &Arc<State>, head: &Parts, upload: Upload, number: u64) -> Result<Reply, Broken> {
     let body = upload.all().await?;
-    let mut context = Context::new(provider(head), state, number);
+    let api = Api::of(head);
+    let mut context = Context::new(api.provider(), state, number);
     if let Err(fault) = context.read_script(head) {
         return Ok(context.fault(&fault));
     }
@@ -48,17 +49,33 @@ async fn api(state: &Arc<State>, head: &Parts, upload: Upload, number: u64) -> R
     if context.script.error_status.is_some() && context.script.error_after.is_none() {
         return Ok(context.fault(&context.scripted_fault()));
     }
-    let answer = match context.provider {
-        Provider::OpenAi => openai::answer(&context, head, &body).await,
-        Provider::Anthropic => anthropic::answer(&context, head, &body).await,
+    let answer = match api {
+        Api::OpenAi => openai::answer(&context, head, &body).await,
+        Api::Anthropic => anthropic::answer(&context, head, &body).await,
     };
     Ok(answer.unwrap_or_else(|fault| context.fault(&fault)))
 }
 
-/// Both providers have `/v1/models`; there Anthropic's callers show by their version header.
-fn provider(head: &Parts) -> Provider {
-    let path = head.uri.path();
-    let messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
-    let shared = path == "/v1/models" || path.starts_with("/v1/models/");
-    if messages || (shared && head.headers.contains_key(anthropic::VERSION)) { Provider::Anthropic } else { Provider::OpenAi }
+/// Whose API a request is for.
+#[derive(Clone, Copy)]
+enum Api {
+    OpenAi,
+    Anthropic,
+}
+
+impl Api {
+    /// Both providers have `/v1/models`; there Anthropic's callers show by their version header.
+    fn of(head: &Parts) -> Self {
+        let path = head.uri.path();
+        let messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
+        let shared = path == "/v1/models" || path.starts_with("/v1/models/");
+        if messages || (shared && head.headers.contains_key(anthropic::VERSION)) { Self::Anthropic } else { Self::OpenAi }
+    }
+
+    fn provider(self) -> &'static dyn Provider {
+        match self {
+            Self::OpenAi => &openai::OpenAi,
+            Self::Anthropic => &anthropic::Anthropic,
+        }
+    }
 }

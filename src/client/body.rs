@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,10 +15,13 @@ use http_body::{Frame, SizeHint};
 use super::{Error, pool::Pool};
 use crate::{
     driver::{Exchange, Incoming},
-    http::to_map,
+    http::{
+        policy::{self, Direction},
+        to_map,
+    },
     proto::{
         Code, Fault,
-        frame::{CancelReason, Receipt, Stamps},
+        frame::{CancelReason, Policy, Receipt, Stamps},
     },
 };
 
@@ -45,7 +49,6 @@ impl Drop for Handle {
     }
 }
 
-#[derive(Debug)]
 enum Source {
     /// As it comes. The pool is kept: sessions live as long as somebody uses them.
     Live(Handle, #[expect(dead_code, reason = "kept alive")] Arc<Pool>),
@@ -55,9 +58,20 @@ enum Source {
     Over,
 }
 
+/// Shows sizes alone.
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match &self.source {
+            Source::Live(..) => "live".to_owned(),
+            Source::Whole(pieces) => format!("{} bytes", pieces.iter().map(Bytes::len).sum::<usize>()),
+            Source::Over => "over".to_owned(),
+        };
+        f.debug_struct("Body").field("source", &source).field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
 /// A response's body: data as the upstream wrote it, then trailers. It ends with `None` only if it is complete; anything
 /// else is an error. Dropping it stops the upstream call.
-#[derive(Debug)]
 pub struct Body {
     source: Source,
     /// Bytes to come, where that is known.
@@ -84,11 +98,11 @@ impl Body {
 
     /// Takes the whole body in.
     pub(super) async fn collect(mut self) -> Result<Self, Error> {
-        let mut pieces = VecDeque::new();
+        let (mut pieces, left) = (VecDeque::new(), self.left);
         while let Some(piece) = std::future::poll_fn(|cx| self.poll_piece(cx)).await? {
             pieces.push_back(piece);
         }
-        self.source = Source::Whole(pieces);
+        (self.source, self.left) = (Source::Whole(pieces), left);
         Ok(self)
     }
 
@@ -126,6 +140,7 @@ impl Body {
                 self.receipt = Some(end.receipt);
                 match to_map(&end.trailers) {
                     Ok(trailers) => {
+                        let trailers = policy::fields(Direction::Response, Policy::Pass, &trailers);
                         self.trailers = (!trailers.is_empty()).then_some(trailers);
                         Ok(None)
                     }

@@ -1,6 +1,6 @@
 //! One request: opens an exchange, sends the body, waits for the head.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use http::{Method, header::CONTENT_LENGTH};
@@ -11,12 +11,13 @@ use crate::{
     driver::{Exchange, Incoming},
     http::{
         from_map,
-        policy::{Direction, passes},
+        policy::{self, Direction},
         to_map,
     },
     proto::{
-        Code, Fault,
-        frame::{BodyLength, CancelReason, Mode, Notice, Policy, Request, Response},
+        Closed, Code, Fault,
+        frame::{BodyLength, CancelReason, Mode, Notice, Policy, Request, Response, is_bodiless},
+        wire::VARINT_MAX,
     },
 };
 
@@ -30,7 +31,6 @@ where
 {
     let (parts, mut body) = request.into_parts();
     let head = head(&parts, &body, pool.settings().credit)?;
-    let is_head = parts.method == Method::HEAD;
     let exchange = Arc::new(open(&pool, &head).await?);
     let handle = Handle::new(exchange.clone());
     if head.body != BodyLength::None && !send_at_once(&exchange, &mut body).await? {
@@ -41,7 +41,7 @@ where
         other => return Err(unexpected(other)),
     };
     let parts = assemble(&response).inspect_err(|_| handle.cancel(CancelReason::ResponseRefused))?;
-    let length = response.length.filter(|_| !is_head && response.status != 304);
+    let length = response.length.filter(|_| !is_bodiless(head.method == "HEAD", response.status));
     let body = Body::new(handle, length, pool.clone());
     let body = if head.mode == Mode::Buffered { body.collect().await? } else { body };
     Ok(http::Response::from_parts(parts, body))
@@ -64,8 +64,8 @@ fn head<B: http_body::Body>(parts: &http::request::Parts, body: &B, credit: u64)
         let text = "the request's URL is not absolute: it needs scheme and host, as in https://api.openai.com/v1/models";
         return Err(Error::new(Code::RequestInvalid.name(), Fault::Client, text).retry_safe_if(true));
     }
-    let mut headers = from_map(&parts.headers);
-    headers.retain(|header| passes(Direction::Request, Policy::Pass, &header.name) || header.name == "te");
+    // What belongs to the hop from the caller to here ends here; the rest is the proxy's to judge.
+    let headers = from_map(&policy::apply(Direction::Request, Policy::Pass, &parts.headers));
     let takes_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     Ok(Request {
         id,
@@ -79,22 +79,26 @@ fn head<B: http_body::Body>(parts: &http::request::Parts, body: &B, credit: u64)
             // A POST without a body still says so: some servers demand a length.
             (true, _) if takes_body => BodyLength::Known(0),
             (true, _) => BodyLength::None,
-            (false, Some(length)) => BodyLength::Known(length),
-            (false, None) => BodyLength::Unknown,
+            (false, Some(length)) if length <= VARINT_MAX => BodyLength::Known(length),
+            (false, _) => BodyLength::Unknown,
         },
         credit,
     })
 }
 
-async fn open(pool: &Pool, head: &Request) -> Result<Exchange, Error> {
-    for _ in 0..ATTEMPTS {
-        let ready = pool.session().await?;
+async fn open(pool: &Arc<Pool>, head: &Request) -> Result<Exchange, Error> {
+    let mut ready = pool.session().await?;
+    for _ in 1..ATTEMPTS {
         if let Some(opened) = ready.session.request(head).await {
             return opened.map_err(Error::unsendable);
         }
+        ready = pool.session().await?;
     }
-    let text = "the proxy ends each session before it takes a request; is it stopping?";
-    Err(Error::new(Code::ShuttingDown.name(), Fault::Proxy, text).retry_safe_if(true))
+    match ready.session.request(head).await {
+        Some(opened) => opened.map_err(Error::unsendable),
+        None if ready.session.is_stopping() => Err(Error::stopping()),
+        None => Err(Error::session_over(&ready.session.closed().unwrap_or(Closed::Done), true)),
+    }
 }
 
 /// Sends what of the body is there already, so that a short request is one record and needs no task. Says whether that was
@@ -155,21 +159,29 @@ fn send_frame<E: Into<BoxError>>(
             }
         },
         None => (exchange.with(|connection, _, number| connection.end_body(number, Vec::new())), true),
-        Some(Err(error)) => {
-            let text = format!("the request's body failed: {}", error.into());
-            let notice = Notice::new(Code::UploadFailed, Fault::Client, text);
-            exchange.give_up(CancelReason::UploadFailed, Some(notice.clone()));
-            return Err(notice.into());
-        }
+        Some(Err(error)) => return Err(body_failed(exchange, &error.into())),
     };
-    // An exchange that is over takes nothing more: its answer says why.
-    Ok(last || sent.is_err())
+    match sent {
+        Ok(()) => Ok(last),
+        // It takes nothing more: its answer says why.
+        Err(_) if exchange.is_over() => Ok(true),
+        // A body of another length than it said, or trailers that do not fit.
+        Err(error) => Err(body_failed(exchange, &error)),
+    }
+}
+
+fn body_failed(exchange: &Exchange, why: &dyn fmt::Display) -> Error {
+    let notice = Notice::new(Code::UploadFailed, Fault::Client, format!("the request's body failed: {why}"));
+    exchange.give_up(CancelReason::UploadFailed, Some(notice.clone()));
+    notice.into()
 }
 
 fn assemble(response: &Response) -> Result<http::response::Parts, Error> {
     let wrong =
         |what: &str| Error::new(Code::UpstreamProtocol.name(), Fault::Upstream, format!("the answer's head is wrong: {what}"));
-    let mut headers = to_map(&response.headers).map_err(|error| wrong(&error.to_string()))?;
+    let headers = to_map(&response.headers).map_err(|error| wrong(&error.to_string()))?;
+    // What does not travel is dropped here as well (section 1.4): the framing is ours.
+    let mut headers = policy::fields(Direction::Response, Policy::Pass, &headers);
     if let Some(length) = response.length.filter(|_| response.status != 204) {
         headers.insert(CONTENT_LENGTH, length.into());
     }

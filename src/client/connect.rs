@@ -2,8 +2,7 @@
 
 use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
 
-use rustls::{ClientConfig as TlsConfig, pki_types::ServerName};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -16,13 +15,14 @@ use tracing::debug;
 
 use super::{Builder, Error, ServerHello};
 use crate::{
-    driver::{Exchange, Hook, Session, drive},
+    driver::{Exchange, Hook, Session, drive, tune},
     proto::{
         self, AES_GCM, ClientConfig, Closed, Connection, Fault, KeyId, Psk,
         crypto::Secret,
         frame::{GoAway, Request},
         limits,
     },
+    tls,
 };
 
 const DEFAULT_PORT: u16 = 50051;
@@ -101,7 +101,7 @@ pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker) -> Result<R
     let limit = settings.connect_time;
     let reach = async {
         let stream = TcpStream::connect((&*proxy.host, proxy.port)).await?;
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         Ok(stream)
     };
     let stream = match timeout(limit, reach).await {
@@ -133,13 +133,7 @@ fn explain(error: &io::Error) -> String {
 }
 
 fn tls() -> io::Result<TlsConnector> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = TlsConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
-        .map_err(io::Error::other)?
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(TlsConnector::from(Arc::new(tls::client_config().map_err(io::Error::other)?)))
 }
 
 async fn shake<T>(io: T, settings: &Builder, tasks: &TaskTracker) -> Result<Ready, Error>
@@ -165,7 +159,7 @@ where
     let session = Session::new(connection, start);
     let (sender, outcome) = oneshot::channel();
     // The server's clock is for the server's end of the core alone.
-    tasks.spawn(drive(io, session.clone(), ClientHook { outcome: Some(sender) }, || 0));
+    tasks.spawn(drive(io, session.clone(), ClientHook { session: session.clone(), outcome: Some(sender) }, || 0));
     match outcome.await {
         Ok(Ok(hello)) => {
             debug!(proxy = %settings.proxy, profile = %hello.profile, "session open");
@@ -177,14 +171,18 @@ where
 }
 
 struct ClientHook {
+    session: Session,
     /// Who waits for the handshake.
     outcome: Option<oneshot::Sender<Result<ServerHello, Closed>>>,
 }
 
 impl ClientHook {
     fn decide(&mut self, outcome: Result<ServerHello, Closed>) {
-        if let Some(sender) = self.outcome.take() {
-            let _ = sender.send(outcome);
+        if let Some(sender) = self.outcome.take()
+            && sender.send(outcome).is_err()
+        {
+            // Nobody waits for this session any more.
+            self.session.go_away(None, "");
         }
     }
 }

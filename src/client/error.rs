@@ -36,7 +36,8 @@ impl Error {
         self.fault
     }
 
-    /// Whether repeating the request is safe: the upstream was certainly not called.
+    /// Whether repeating the request is safe: the upstream was certainly not called. It says nothing of whether it helps: a
+    /// request that the proxy does not allow fails again.
     pub const fn retry_safe(&self) -> bool {
         self.retry
     }
@@ -84,6 +85,17 @@ impl Error {
         .retry_safe_if(unsent)
     }
 
+    /// The proxy takes nothing new.
+    pub(super) fn stopping() -> Self {
+        let text = "the proxy is stopping: it finishes what is under way, and takes nothing new";
+        Self::new(Code::ShuttingDown.name(), Fault::Proxy, text).retry_safe_if(true)
+    }
+
+    /// [`Client::close`](super::Client::close) was called.
+    pub(super) fn closed() -> Self {
+        Self::new("client-closed", Fault::Client, "this client was closed").retry_safe_if(true)
+    }
+
     /// The handshake failed.
     pub(super) fn no_session(why: &Closed, proxy: &impl fmt::Display, waited: Duration) -> Self {
         match why {
@@ -92,7 +104,8 @@ impl Error {
                 Fault::Client,
                 format!(
                     "the proxy at {proxy} does not accept this key: it is unknown there, or was replaced. Whoever runs the proxy \
-                     makes a new one with: xllm-proxy client add NAME"
+                     makes a new one with: xllm-proxy client add NAME. (If the key is right, then {proxy} is not an xllm-proxy, or \
+                     its answer was damaged on the way.)"
                 ),
             ),
             Closed::TimedOut { .. } | Closed::Lost { .. } | Closed::Done => {
@@ -117,14 +130,19 @@ impl From<Notice> for Error {
             fault: notice.fault,
             retry: notice.retry,
             after: notice.after.map(Duration::from_millis),
-            text: clean(&notice.text),
+            text: match notice.code {
+                // A later version's: the number is all there is to look up.
+                Code::Other(number) => format!("{} (code {number})", clean(&notice.text)),
+                _ => clean(&notice.text),
+            },
         }
     }
 }
 
-/// A text from the other side, without control characters: it ends up on terminals.
+/// A text from the other side, without what drives a terminal: control characters, and those that turn the direction of text.
 fn clean(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
+    let drives = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|&character| !drives(character)).collect()
 }
 
 impl fmt::Display for Error {

@@ -69,7 +69,7 @@ impl Builder {
         Self { profile, ..self }
     }
 
-    /// How long reaching the proxy may take, and again the handshake. Default: 10 s.
+    /// How long each step to a session may take: reaching the proxy, TLS where there is one, the handshake. Default: 10 s.
     #[must_use]
     pub fn connect_time(self, connect_time: Duration) -> Self {
         Self { connect_time, ..self }
@@ -141,7 +141,8 @@ impl Client {
         Ok(http::Response::from_parts(parts, body.into_whole()))
     }
 
-    /// Ends all sessions when their requests have finished, and waits for that, at most `limit`.
+    /// Ends all sessions when their requests have finished, and waits for that, at most `limit`. It closes all clones of this
+    /// client: requests that come later fail.
     pub async fn close(&self, limit: Duration) {
         self.pool.close(limit).await;
     }

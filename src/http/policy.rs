@@ -58,8 +58,10 @@ pub const REQUEST: &[Row] = &[
     // What browsers add.
     row(false, false, &["cookie", "origin", "referer", "sec-*", "accept-language", "dnt", "priority"]),
     // Who is behind the relay.
-    row(false, false, &["forwarded", "x-forwarded-*", "x-real-ip", "via", "cf-*", "true-client-ip"]),
-    row(false, false, &["traceparent", "tracestate", "baggage"]),
+    row(false, false, &["forwarded", "x-forwarded-*", "x-real-ip", "via", "cf-*", "true-client-ip", "x-client-ip"]),
+    row(false, false, &["x-cluster-client-ip", "fastly-client-ip", "x-envoy-*"]),
+    row(false, false, &["traceparent", "tracestate", "baggage", "b3", "x-b3-*", "sentry-trace", "x-amzn-trace-id"]),
+    row(false, false, &["x-cloud-trace-context"]),
 ];
 
 /// Towards the program.
@@ -70,7 +72,8 @@ pub const RESPONSE: &[Row] = &[
     row(true, true, &["retry-after", "retry-after-ms", "x-should-retry", "openai-poll-after-ms"]),
     row(false, true, &["request-id", "x-request-id", "anthropic-ratelimit-*", "x-ratelimit-*"]),
     // Organization, project, processing time, version, workspace.
-    row(false, false, &["anthropic-*", "openai-*"]),
+    row(false, false, &["anthropic-*", "openai-*", "x-openai-*", "x-groq-*", "mistral-*", "fireworks-*", "x-fireworks-*"]),
+    row(false, false, &["x-together-*", "x-deepseek-*", "x-ds-*", "x-xai-*", "x-cohere-*", "x-cerebras-*", "x-openrouter-*"]),
     row(false, false, &["server", "via", "alt-svc", "strict-transport-security", "set-cookie", "cf-*", "x-envoy-*"]),
     row(false, false, &["x-cloud-trace-context", "x-goog-*", "x-amz*", "nel", "report-to", "x-robots-tag"]),
     row(false, false, &["x-content-type-options"]),
@@ -100,6 +103,15 @@ pub fn passes(direction: Direction, policy: Policy, name: &str) -> bool {
 
 /// Applies the policy to a head.
 pub fn apply(direction: Direction, policy: Policy, headers: &HeaderMap) -> HeaderMap {
+    let mut kept = fields(direction, policy, headers);
+    if direction == Direction::Request && policy != Policy::Pass {
+        kept.insert(header::USER_AGENT, USER_AGENT);
+    }
+    kept
+}
+
+/// The fields that pass, of a head or of trailers.
+pub fn fields(direction: Direction, policy: Policy, headers: &HeaderMap) -> HeaderMap {
     // Fields that `connection` names are hop-by-hop as well.
     let named: Vec<String> = headers
         .get_all(header::CONNECTION)
@@ -115,9 +127,6 @@ pub fn apply(direction: Direction, policy: Policy, headers: &HeaderMap) -> Heade
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers.iter().filter(|(name, value)| keeps(name, value)) {
         kept.append(name, value.clone());
-    }
-    if direction == Direction::Request && policy != Policy::Pass {
-        kept.insert(header::USER_AGENT, USER_AGENT);
     }
     kept
 }

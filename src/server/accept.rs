@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::{Server, relay};
 use crate::{
-    driver::{Exchange, Hook, Session, drive},
+    driver::{Exchange, Hook, Session, drive, tune},
     proto::{
         AES_GCM, Closed, Code, Connection, Error, KeyId, Psk,
         crypto::Secret,
@@ -30,6 +30,7 @@ pub(super) async fn accept(
     permits: &Arc<Semaphore>,
     sessions: &TaskTracker,
     stop: &CancellationToken,
+    cut: &CancellationToken,
 ) {
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
@@ -42,16 +43,15 @@ pub(super) async fn accept(
             }
         };
         let (server, stop) = (server.clone(), stop.clone());
-        sessions.spawn(async move {
+        sessions.spawn(cut.clone().run_until_cancelled_owned(async move {
             serve(&server, stream, peer, &stop).await;
             drop(permit);
-        });
+        }));
     }
 }
 
 async fn serve(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
-    // Without it, Nagle's algorithm holds a token back until the one before is acknowledged.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = tune(&stream) {
         return debug!(%peer, %error, "the connection ended at once");
     }
     let (mut ephemeral, mut decoy) = (Secret::new([0; 32]), Secret::new([0; 32]));

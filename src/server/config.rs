@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 use serde::Deserialize;
 
 use super::origins::{NotAnOrigin, Origins};
-use crate::proto::{Profile, frame::Policy, limits};
+use crate::proto::{Profile, frame::Policy, limits, wire::VARINT_MAX};
 
 /// The annotated example, which a test loads.
 pub const EXAMPLE: &str = include_str!("../../xllm-proxy.example.toml");
@@ -110,12 +110,13 @@ durations! {
 }
 
 impl Limits {
-    fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_times()?;
         let credit = limits::CREDIT_MIN..=limits::CREDIT_MAX;
         let in_range = [
             ("limits.sessions", (1..=1_000_000).contains(&self.sessions), "1 to 1000000"),
             ("limits.exchanges", (1..=limits::EXCHANGES_MAX).contains(&self.exchanges.into()), "1 to 65536"),
+            ("limits.buffered_bytes", self.buffered_bytes <= VARINT_MAX, "at most 4611686018427387903"),
             ("limits.upload_credit", credit.contains(&self.upload_credit), "16448 to 1073741824"),
         ];
         match in_range.into_iter().find(|(_, fine, _)| !fine) {
@@ -253,6 +254,7 @@ mod tests {
             ("[limits]\nsessions = 0", "limits.sessions"),
             ("[limits]\nexchanges = 70000", "limits.exchanges"),
             ("[limits]\nupload_credit = 1", "limits.upload_credit"),
+            ("[limits]\nbuffered_bytes = 9223372036854775807", "limits.buffered_bytes"),
             ("[limits]\nhello_seconds = -1", "limits.hello_seconds"),
             ("[limits]\nstall_seconds = nan", "limits.stall_seconds"),
             ("[origins]\nallow = ['nonsense']", "nonsense"),

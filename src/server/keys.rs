@@ -113,6 +113,11 @@ impl Keys {
         &self.server
     }
 
+    /// How many clients there are.
+    pub fn count(&self) -> usize {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Name and key of the client with this ID.
     pub fn find(&self, id: KeyId) -> Option<(Arc<str>, Psk)> {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
@@ -169,18 +174,28 @@ impl KeyFolder {
         Ok((Keys::new(server, self.clients()?), made))
     }
 
-    fn server_key(&self) -> Result<(ServerKey, bool), KeysError> {
+    /// The server's key, if there is one yet.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub fn find_server_key(&self) -> Result<Option<ServerKey>, KeysError> {
         let path = self.server_file();
-        if let Some(text) = read(&path)? {
-            let private = decode(text.trim()).ok_or_else(|| broken(&path, "not a server key as this program writes it"))?;
-            return Ok((ServerKey::new(private), false));
+        let Some(text) = read(&path)? else { return Ok(None) };
+        let private = decode(text.trim()).ok_or_else(|| broken(&path, "not a server key as this program writes it"))?;
+        Ok(Some(ServerKey::new(private)))
+    }
+
+    /// The server's key, made now if there is none. Says whether it was.
+    fn server_key(&self) -> Result<(ServerKey, bool), KeysError> {
+        if let Some(key) = self.find_server_key()? {
+            return Ok((key, false));
         }
         let _lock = self.lock()?;
-        if path.exists() {
-            return self.server_key();
+        if let Some(key) = self.find_server_key()? {
+            return Ok((key, false));
         }
         let private: Secret<32> = random()?;
-        write(&path, &Zeroizing::new(format!("{}\n", *encode(&private))))?;
+        write(&self.server_file(), &Zeroizing::new(format!("{}\n", *encode(&private))))?;
         Ok((ServerKey::new(private), true))
     }
 
@@ -191,9 +206,10 @@ impl KeyFolder {
     pub fn clients(&self) -> Result<Vec<Client>, KeysError> {
         let path = self.clients_file();
         let Some(text) = read(&path)? else { return Ok(Vec::new()) };
-        // The parser's own message would quote the line, which may hold a key.
+        // The parser's own message may quote a value, which may be a key.
+        let line = |error: toml::de::Error| error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         let file: ClientsFile =
-            toml::from_str(&text).map_err(|error| broken(&path, &format!("not valid: {}", error.message())))?;
+            toml::from_str(&text).map_err(|error| broken(&path, &format!("line {} cannot be read", line(error))))?;
         let client = |entry: ClientEntry| {
             let wrong = |what: &str| broken(&path, &format!("client `{}` has {what}", entry.name));
             Ok(Client {
@@ -250,8 +266,9 @@ impl KeyFolder {
         };
         let path = self.clients_file();
         let file = ClientsFile { clients: clients.iter().map(entry).collect() };
-        let body = toml::to_string(&file).map_err(|_| broken(&path, "cannot be written as TOML"))?;
-        write(&path, &Zeroizing::new(format!("# Clients of this proxy. Secret. Change it with: xllm-proxy client\n\n{body}")))
+        let body = Zeroizing::new(toml::to_string(&file).map_err(|_| broken(&path, "cannot be written as TOML"))?);
+        let head = "# Clients of this proxy. Secret. Change it with: xllm-proxy client";
+        write(&path, &Zeroizing::new(format!("{head}\n\n{}", *body)))
     }
 
     /// One writer at a time, also among processes.

@@ -1,15 +1,19 @@
 //! The server: accepts sessions, calls upstreams, relays their answers.
 //!
 //! ```text
-//! run ─► accept ─► relay ─► upstream, origins
-//!          └─► keys          config
+//! run ─► accept ─► relay ─► upload, upstream, failure ─► address
+//!          │         └─► origins
+//!          └─► keys, config
 //! ```
 
 mod accept;
+mod address;
 pub mod config;
+mod failure;
 pub mod keys;
 pub mod origins;
 mod relay;
+mod upload;
 mod upstream;
 
 use std::{future::Future, sync::Arc};
@@ -34,7 +38,7 @@ impl Server {
     /// A server with this configuration and these keys.
     ///
     /// # Errors
-    /// If TLS for the upstreams cannot be set up on this machine.
+    /// If TLS for the upstreams cannot be set up on this machine, or the configuration was made by hand and is not valid.
     pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, upstream::SetUpError> {
         let upstreams = upstream::Upstreams::new(&config)?;
         Ok(Arc::new(Self { config, keys, upstreams }))
@@ -42,11 +46,13 @@ impl Server {
 
     /// Serves until `shutdown`, then lets what is under way finish for the configured time.
     pub async fn run(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let stop = CancellationToken::new();
+        // The second ends all at once: at the end of the time to finish, or when this future is dropped.
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        let guard = cut.clone().drop_guard();
         let sessions = TaskTracker::new();
         let permits = Arc::new(Semaphore::new(self.config.limits.sessions));
         tokio::select! {
-            () = accept::accept(&self, &listener, &permits, &sessions, &stop) => {}
+            () = accept::accept(&self, &listener, &permits, &sessions, &stop, &cut) => {}
             () = shutdown => {}
         }
         drop(listener);
@@ -58,6 +64,8 @@ impl Server {
         }
         if tokio::time::timeout(self.config.limits.drain(), sessions.wait()).await.is_err() {
             tracing::warn!(sessions = sessions.len(), "stopped before all requests were finished");
+            drop(guard);
+            sessions.wait().await;
         }
     }
 

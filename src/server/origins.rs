@@ -96,7 +96,7 @@ fn origin(url: &Url) -> String {
     let default = matches!((url.scheme(), port), ("https", 443) | ("http", 80));
     let port = if default { String::new() } else { format!(":{port}") };
     let host = match url.host() {
-        Some(Host::Domain(name)) => name.trim_end_matches('.').to_owned(),
+        Some(Host::Domain(name)) => name.strip_suffix('.').unwrap_or(name).to_owned(),
         Some(address) => address.to_string(),
         None => String::new(),
     };

@@ -1,26 +1,22 @@
 //! One exchange: check, call the upstream, relay its answer as it comes.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, header::CONTENT_LENGTH};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use tokio::time::{Instant, timeout};
 use tracing::info;
 use url::Url;
 
 use super::{
     Server,
+    failure::{body_failed, call_failed, head_too_large},
     origins::Verdict,
-    upstream::{body_failed, call_failed},
+    upload::{Failure, Progress, Upload},
 };
 use crate::{
-    driver::{Exchange, Incoming},
+    driver::Exchange,
     http::{
         check_method, check_url, from_map,
         policy::{self, Direction},
@@ -28,7 +24,8 @@ use crate::{
     },
     proto::{
         Code, Connection, Error, Fault,
-        frame::{BodyLength, Mode, Notice, Policy, Request, Response},
+        frame::{BodyLength, Mode, Notice, Policy, Request, Response, is_bodiless},
+        wire::VARINT_MAX,
     },
 };
 
@@ -96,59 +93,50 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
     let limits = &server.config.limits;
     account.host = url.host_str().unwrap_or_default().to_owned();
     let verdict = server.config.origins.judge(&url);
-    let Some(upstream) = server.upstreams.client(verdict) else {
+    let Some(upstream) = server.upstreams.lease(verdict) else {
         debug_assert_eq!(verdict, Verdict::Refused, "the others have a client");
-        account.host = "(not allowed)".to_owned();
         return Err(not_allowed(&url).into());
     };
 
-    let failure = Arc::new(OnceLock::new());
-    let call = build(upstream, &method, url, policy::apply(Direction::Request, policy, &headers), {
-        (request.body != BodyLength::None).then(|| Upload {
-            exchange: exchange.clone(),
-            left: if let BodyLength::Known(length) = request.body { Some(length) } else { None },
-            allowed: limits.upload_bytes,
-            failure: failure.clone(),
-            ended: false,
-        })
-    });
-    if matches!(request.body, BodyLength::Known(length) if length > limits.upload_bytes) {
-        return Err(upload_too_large(limits.upload_bytes).retry_safe().into());
+    let limit = limits.upload_bytes;
+    if matches!(request.body, BodyLength::Known(length) if length > limit) {
+        return Err(upload_too_large(limit).retry_safe().into());
+    }
+    let progress = Arc::new(Progress::default());
+    let mut call = upstream.client().request(method.clone(), url).headers(policy::apply(Direction::Request, policy, &headers));
+    if request.body != BodyLength::None {
+        let body = Upload::new(exchange.clone(), request.body, limit, policy, progress.clone());
+        call = call.body(reqwest::Body::wrap(body));
     }
     exchange.with(Connection::called);
-    let answer = timeout(limits.head(), call.send()).await.map_err(|_| {
+    let answer = progress.head(call.send(), limits.head()).await.ok_or_else(|| {
         let text = format!("the upstream gave no answer within {} s", limits.head().as_secs_f64());
         Notice::new(Code::UpstreamTimeout, Fault::Upstream, text)
     })?;
-    let answer = match (answer, failure.get()) {
-        (Ok(answer), _) => answer,
-        (Err(_), Some(UploadFailure::TooLarge)) => return Err(upload_too_large(limits.upload_bytes).into()),
-        (Err(_), Some(UploadFailure::Abandoned)) => return Err(Stop::Abandoned),
-        (Err(error), None) => return Err(call_failed(&error, limits.connect()).into()),
-    };
+    let upload_failed = || progress.failure().map(|failure| failed_upload(failure, limit));
+    let answer = answer.map_err(|error| upload_failed().unwrap_or_else(|| call_failed(&error, limits.connect()).into()))?;
     account.status = Some(answer.status().as_u16());
     if answer.status().is_informational() {
         let text = "the upstream wants to speak another protocol than HTTP";
         return Err(Notice::new(Code::UpstreamProtocol, Fault::Upstream, text).into());
     }
     let relayed = Relayed { exchange, policy, stall: limits.stall(), head: method == Method::HEAD };
-    match request.mode {
+    let relayed = match request.mode {
         Mode::Streaming => relayed.stream(answer.into(), account).await,
         Mode::Buffered => relayed.buffer(answer.into(), limits.buffered_bytes, account).await,
-    }
+    };
+    // An upload that fails takes the call with it: it says why.
+    relayed.map_err(|stop| upload_failed().unwrap_or(stop))
 }
 
-fn build(
-    upstream: &reqwest::Client,
-    method: &Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Option<Upload>,
-) -> reqwest::RequestBuilder {
-    let call = upstream.request(method.clone(), url).headers(headers);
-    match body {
-        Some(body) => call.body(reqwest::Body::wrap(body)),
-        None => call,
+/// What a failed upload means for the exchange.
+fn failed_upload(failure: &Failure, limit: u64) -> Stop {
+    match failure {
+        Failure::TooLarge => upload_too_large(limit).into(),
+        Failure::Trailers(error) => {
+            Notice::new(Code::RequestInvalid, Fault::Client, format!("in the trailers, {error}")).into()
+        }
+        Failure::Abandoned => Stop::Abandoned,
     }
 }
 
@@ -174,8 +162,15 @@ struct Relayed<'a> {
 }
 
 impl Relayed<'_> {
+    /// Whether the answer has no body, whatever its head says of a length.
+    fn is_bodiless(&self, parts: &http::response::Parts) -> bool {
+        is_bodiless(self.head, parts.status.as_u16())
+    }
+
     fn response(&self, parts: &http::response::Parts, length: Option<u64>) -> Response {
         let headers = policy::apply(Direction::Response, self.policy, &parts.headers);
+        // A larger one than the protocol has is no length of anything.
+        let length = length.filter(|length| *length <= VARINT_MAX);
         Response { status: parts.status.as_u16(), headers: from_map(&headers), length }
     }
 
@@ -185,11 +180,14 @@ impl Relayed<'_> {
 
     /// A call of the core. `too-large` is the upstream's fault; an exchange that is over is known to the client.
     fn call(&self, call: impl FnOnce(&mut Connection, Duration, u32) -> Result<(), Error>) -> Result<(), Stop> {
-        self.exchange.with(call).map_err(|error| match error {
-            Error::Misbehaved(Code::TooLarge, _) => {
-                let text = "the upstream's headers are larger than the relay carries (16 000 bytes)";
-                Notice::new(Code::HeadTooLarge, Fault::Upstream, text).into()
-            }
+        let (outcome, open) = self.exchange.with(|connection, now, number| {
+            let outcome = call(connection, now, number);
+            (outcome, connection.is_open(number))
+        });
+        outcome.map_err(|error| match error {
+            Error::Misbehaved(Code::TooLarge, _) => head_too_large().into(),
+            // A slip of ours: the client has to hear of it.
+            error if open => Notice::new(Code::Internal, Fault::Proxy, error.to_string()).into(),
             _ => Stop::Abandoned,
         })
     }
@@ -208,7 +206,7 @@ impl Relayed<'_> {
     }
 
     fn trailers(&self, trailers: &HeaderMap) -> HeaderMap {
-        policy::apply(Direction::Response, self.policy, trailers)
+        policy::fields(Direction::Response, self.policy, trailers)
     }
 
     async fn send(&self, bytes: Bytes, account: &mut Account) -> Result<(), Stop> {
@@ -226,9 +224,12 @@ impl Relayed<'_> {
     /// Each piece at once.
     async fn stream(&self, answer: http::Response<reqwest::Body>, account: &mut Account) -> Result<(), Stop> {
         let (parts, mut body) = answer.into_parts();
-        self.respond(&self.response(&parts, declared(&parts.headers)))?;
+        let bodiless = self.is_bodiless(&parts);
+        // What the framing says: beside it, a header may say something else.
+        let length = if bodiless { declared(&parts.headers) } else { body.size_hint().exact() };
+        self.respond(&self.response(&parts, length))?;
         let mut trailers = HeaderMap::new();
-        while let Some(frame) = self.next(&mut body).await? {
+        while !bodiless && let Some(frame) = self.next(&mut body).await? {
             match frame.into_data() {
                 Ok(bytes) => self.send(bytes, account).await?,
                 Err(frame) => trailers = frame.into_trailers().map(|found| self.trailers(&found)).unwrap_or_default(),
@@ -244,28 +245,26 @@ impl Relayed<'_> {
             let text = format!("the answer is over the proxy's limit of {limit} bytes for buffered mode; use streaming mode");
             Stop::from(Notice::new(Code::ResponseTooLarge, Fault::Upstream, text))
         };
-        let declared = declared(&parts.headers);
-        if !self.head && declared.is_some_and(|length| length > limit) {
+        let bodiless = self.is_bodiless(&parts);
+        if !bodiless && body.size_hint().exact().is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let (mut pieces, mut total, mut trailers) = (Vec::new(), 0, HeaderMap::new());
-        while let Some(frame) = self.next(&mut body).await? {
+        // One piece of memory: many small pieces would cost many times their size.
+        let (mut whole, mut trailers) = (BytesMut::new(), HeaderMap::new());
+        while !bodiless && let Some(frame) = self.next(&mut body).await? {
             match frame.into_data() {
                 Ok(bytes) => {
-                    total += bytes.len() as u64;
-                    if total > limit {
+                    if (whole.len() + bytes.len()) as u64 > limit {
                         return Err(too_large());
                     }
-                    pieces.push(bytes);
+                    whole.extend_from_slice(&bytes);
                 }
                 Err(frame) => trailers = frame.into_trailers().map(|found| self.trailers(&found)).unwrap_or_default(),
             }
         }
-        let bodiless = self.head || matches!(parts.status.as_u16(), 204 | 304);
-        self.respond(&self.response(&parts, if bodiless { declared } else { Some(total) }))?;
-        for bytes in pieces {
-            self.send(bytes, account).await?;
-        }
+        let length = if bodiless { declared(&parts.headers) } else { Some(whole.len() as u64) };
+        self.respond(&self.response(&parts, length))?;
+        self.send(whole.freeze(), account).await?;
         self.end(&trailers)
     }
 }
@@ -273,72 +272,4 @@ impl Relayed<'_> {
 /// The length that the upstream declared.
 fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Why an upload ended early.
-#[derive(Clone, Copy, Debug)]
-enum UploadFailure {
-    TooLarge,
-    Abandoned,
-}
-
-/// The request body, as the upstream's client reads it.
-struct Upload {
-    exchange: Arc<Exchange>,
-    /// Bytes to come, where that is known.
-    left: Option<u64>,
-    /// Bytes that the limit still allows.
-    allowed: u64,
-    failure: Arc<OnceLock<UploadFailure>>,
-    ended: bool,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the request body ended early")]
-struct UploadEnded;
-
-impl Upload {
-    fn fail(&mut self, failure: UploadFailure) -> UploadEnded {
-        self.ended = true;
-        let _ = self.failure.set(failure);
-        UploadEnded
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = UploadEnded;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadEnded>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let incoming = ready!(self.exchange.poll_incoming(cx));
-        Poll::Ready(match incoming {
-            Some(Incoming::Piece(bytes, _)) => {
-                let size = bytes.len() as u64;
-                if size > self.allowed {
-                    return Poll::Ready(Some(Err(self.fail(UploadFailure::TooLarge))));
-                }
-                self.allowed -= size;
-                self.left = self.left.map(|left| left.saturating_sub(size));
-                Some(Ok(Frame::data(bytes)))
-            }
-            Some(Incoming::BodyEnd(trailers)) => {
-                self.ended = true;
-                // Names that HTTP does not allow are dropped: the body itself is whole.
-                let trailers = to_map(&trailers).unwrap_or_default();
-                (!trailers.is_empty()).then_some(Ok(Frame::trailers(trailers)))
-            }
-            _ => Some(Err(self.fail(UploadFailure::Abandoned))),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
 }

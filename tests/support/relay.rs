@@ -1,4 +1,5 @@
 //! A mock provider, a server with fresh keys and a client, all over loopback in this process.
+#![allow(dead_code, reason = "each test program uses its part of this")]
 
 use std::sync::Arc;
 
@@ -7,17 +8,26 @@ use http_body_util::{BodyExt, Full};
 use mock_llm::MockLlm;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use xllm_proxy::{
-    client::{Body, Client, Error},
+    client::{Body, Builder, Client, Error},
     proto::Credential,
     server::{Config, Keys, Server},
 };
 
+async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
+    let server = Server::new(config.clone(), keys.clone()).expect("the server can be made");
+    let listener = TcpListener::bind(address).await.expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let (stop, stopped) = oneshot::channel::<()>();
+    (address, stop, tokio::spawn(server.run(listener, async move { drop(stopped.await) })))
+}
+
 /// All of it. Dropping it ends everything.
 pub(crate) struct Relay {
-    pub(crate) mock: MockLlm,
+    pub(crate) mock: Arc<MockLlm>,
     pub(crate) address: String,
     pub(crate) credential: Credential,
     pub(crate) keys: Arc<Keys>,
+    config: Config,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
 }
@@ -30,25 +40,48 @@ impl Relay {
 
     /// With this configuration (TOML); the mock is allowed beside what it says.
     pub(crate) async fn with(config: &str) -> Self {
-        let mock = MockLlm::start(mock_llm::Config::default()).await.expect("the mock starts");
-        let config = Config::parse(config, "test".as_ref(), &[mock.url()]).expect("the configuration is valid");
+        Self::with_allowed(config, &[]).await
+    }
+
+    /// With this upstream beside the mock.
+    pub(crate) async fn allowing(origin: &str) -> Self {
+        Self::with_allowed("", &[origin]).await
+    }
+
+    pub(crate) async fn with_allowed(config: &str, origins: &[&str]) -> Self {
+        let mock = Arc::new(MockLlm::start(mock_llm::Config::default()).await.expect("the mock starts"));
+        let allow: Vec<_> = origins.iter().map(|&origin| origin.to_owned()).chain([mock.url()]).collect();
+        let config = Config::parse(config, "test".as_ref(), &allow).expect("the configuration is valid");
         let (keys, credential) = Keys::ephemeral("test").expect("there is randomness");
         let keys = Arc::new(keys);
-        let server = Server::new(config, keys.clone()).expect("the server can be made");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server.run(listener, async move { drop(stopped.await) }));
-        Self { mock, address, credential, keys, stop: Some(stop), server }
+        let (address, stop, server) = serve(&config, &keys, "127.0.0.1:0").await;
+        Self { mock, address, credential, keys, config, stop: Some(stop), server }
+    }
+
+    /// Stops the server, and starts another at the same address.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        let (_, stop, server) = serve(&self.config, &self.keys, &self.address).await;
+        (self.stop, self.server) = (Some(stop), server);
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::builder(&self.address, self.credential.clone()).expect("a proxy URL").build()
+        self.builder(&self.address).build()
+    }
+
+    /// For a client that finds the server at this address, with one session.
+    pub(crate) fn builder(&self, address: &str) -> Builder {
+        Client::builder(address, self.credential.clone()).expect("a proxy URL").sessions(1)
     }
 
     /// The URL of a path at the mock.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.mock.url())
+    }
+
+    /// Drops the server, and leaves its upstream.
+    pub(crate) fn cut(self) -> Arc<MockLlm> {
+        self.mock.clone()
     }
 
     /// Asks the server to stop, and waits until it has.

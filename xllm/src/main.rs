@@ -4,7 +4,7 @@
 //! main ─► command ─► chat ─► transport     one question, its answer
 //!                    chat ─► output        stdout and stderr
 //!         command ─► demo ─► chat          the same, with provider, relay and wire-tap around it
-//!         command ─► options ─► config, aliases, endpoint, key, prompt
+//!         command, demo, chat ─► options ─► config, aliases, endpoint, key, prompt, output
 //! ```
 //!
 //! `args` is what was typed, `options` what is meant. Every module below `command`

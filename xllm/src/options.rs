@@ -6,12 +6,12 @@ use url::Url;
 use crate::{
     aliases::{Catalog, Choice},
     args::{ChatArgs, ConnectionArgs},
-    chat::Ask,
     config::{Api, Config},
     endpoint::{endpoint, is_exposed},
     env::Env,
     exit::Failure,
     key,
+    output::Show,
     prompt::Part,
     secret::Secret,
 };
@@ -42,13 +42,15 @@ pub(crate) enum Route {
     Proxy { url: String, key: Secret },
 }
 
-/// What the user wants to see.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "one field a flag")]
-pub(crate) struct Show {
+/// What is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) system: Option<String>,
+    pub(crate) parts: Vec<Part>,
+    /// Fields of the request that the user sets, whatever we would put there.
+    pub(crate) extra: Vec<(String, Value)>,
     pub(crate) stream: bool,
-    pub(crate) json: bool,
-    pub(crate) raw: bool,
+    /// Tokens are to be counted.
     pub(crate) usage: bool,
 }
 

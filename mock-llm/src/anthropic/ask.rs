@@ -1,12 +1,11 @@
 //! Reads and checks what a message asks for, with Anthropic's sentences.
 
+use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::answer::{Ask, PART_TOKENS};
 use crate::context::Context;
 use crate::fault::Fault;
-
-use super::unknown_model;
 
 /// A checked request.
 #[derive(Debug)]
@@ -108,6 +107,11 @@ fn model<'a>(context: &Context, body: &'a Map<String, Value>) -> Result<&'a str,
         return Err(unknown_model(model));
     }
     Ok(model)
+}
+
+/// The error for a model that is not there.
+pub(super) fn unknown_model(id: &str) -> Fault {
+    Fault::new(StatusCode::NOT_FOUND, "not_found_error", format!("model: {id}"))
 }
 
 fn content(said: &Value, place: &str, user: bool, ask: &mut Ask) -> Result<(), Fault> {

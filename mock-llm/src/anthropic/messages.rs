@@ -13,14 +13,13 @@ use crate::fault::Fault;
 use crate::script::Ping;
 
 use super::ask::{self, Request};
-use super::error_body;
 
 pub(super) async fn answer(context: &Context, body: &Map<String, Value>) -> Result<Reply, Fault> {
     let request = ask::read(context, body)?;
     let answer = Answer::new(&context.script, &request.ask, 0);
     let message = Message { context, request: &request, answer: &answer };
     if request.stream {
-        let failure = event(&error_body(context, &context.scripted_fault()));
+        let failure = event(&context.error_body(&context.scripted_fault()));
         return Ok(context.stream(message.events(), |_| failure.clone()));
     }
     let deltas = answer.tokens();

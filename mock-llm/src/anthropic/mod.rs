@@ -8,7 +8,7 @@ use http::{Method, StatusCode, header::AUTHORIZATION};
 use serde_json::{Map, Value, json};
 
 use crate::body::Reply;
-use crate::context::Context;
+use crate::context::{Context, Provider};
 use crate::fault::Fault;
 
 /// The header whose presence tells Anthropic's callers from others.
@@ -42,7 +42,7 @@ pub(crate) async fn answer(context: &Context, head: &Parts, body: &[u8]) -> Resu
         (method, _) => match path.strip_prefix("/v1/models/") {
             Some(id) if method == Method::GET => model(context, id),
             Some(_) => Err(wrong_method()),
-            None => Err(not_found("Not found")),
+            None => Err(Fault::new(StatusCode::NOT_FOUND, "not_found_error", "Not found")),
         },
     }
 }
@@ -72,14 +72,6 @@ fn wrong_method() -> Fault {
     Fault::new(StatusCode::METHOD_NOT_ALLOWED, kind, "Method Not Allowed")
 }
 
-fn not_found(message: impl Into<String>) -> Fault {
-    Fault::new(StatusCode::NOT_FOUND, "not_found_error", message)
-}
-
-fn unknown_model(id: &str) -> Fault {
-    not_found(format!("model: {id}"))
-}
-
 fn models(context: &Context) -> Value {
     let live = MODELS.into_iter().filter(|(id, ..)| !context.script.is_retired(id));
     let data: Vec<_> = live.map(entry).collect();
@@ -95,7 +87,7 @@ fn models(context: &Context) -> Value {
 fn model(context: &Context, id: &str) -> Result<Reply, Fault> {
     match MODELS.into_iter().find(|(name, ..)| *name == id) {
         Some(model) if !context.script.is_retired(id) => Ok(context.document(&entry(model))),
-        _ => Err(unknown_model(id)),
+        _ => Err(ask::unknown_model(id)),
     }
 }
 
@@ -103,70 +95,78 @@ fn entry((id, name, created): (&str, &str, &str)) -> Value {
     json!({"type": "model", "id": id, "display_name": name, "created_at": created})
 }
 
-/// The error that a status implies; without a status, the one of a stream that fails.
-pub(crate) fn fault_of(status: Option<StatusCode>) -> Fault {
-    // 529 is Anthropic's own.
-    let status = status.or_else(|| StatusCode::from_u16(529).ok());
-    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let (kind, message) = match status.as_u16() {
-        401 => ("authentication_error", "invalid x-api-key"),
-        403 => ("permission_error", "Request not allowed"),
-        404 => ("not_found_error", "Not found"),
-        413 => ("request_too_large", "Request exceeds the maximum size"),
-        429 => ("rate_limit_error", "This request would exceed your organization's rate limit. Please try again later."),
-        504 => ("timeout_error", "Request timed out"),
-        529 => ("overloaded_error", "Overloaded"),
-        400..=499 => ("invalid_request_error", "The request was refused."),
-        _ => ("api_error", "Internal server error"),
-    };
-    Fault::new(status, kind, message)
-}
+/// The provider's shapes.
+#[derive(Debug)]
+pub(crate) struct Anthropic;
 
-/// `{"type": "error", …}`, with which responses and streams alike tell an error.
-pub(crate) fn error_body(context: &Context, fault: &Fault) -> Value {
-    json!({
-        "type": "error",
-        "error": {"type": fault.kind, "message": fault.message},
-        "request_id": request_id(context),
-    })
+impl Provider for Anthropic {
+    fn headers(&self, context: &Context) -> Vec<(&'static str, String)> {
+        let left = REQUEST_LIMIT - 1 - context.number() % REQUEST_LIMIT;
+        let limit = |tokens: u64| tokens.to_string();
+        vec![
+            ("anthropic-ratelimit-requests-limit", REQUEST_LIMIT.to_string()),
+            ("anthropic-ratelimit-requests-remaining", left.to_string()),
+            ("anthropic-ratelimit-requests-reset", RESET.into()),
+            ("anthropic-ratelimit-input-tokens-limit", limit(400_000)),
+            ("anthropic-ratelimit-input-tokens-remaining", limit(399_000)),
+            ("anthropic-ratelimit-input-tokens-reset", RESET.into()),
+            ("anthropic-ratelimit-output-tokens-limit", limit(80_000)),
+            ("anthropic-ratelimit-output-tokens-remaining", limit(79_000)),
+            ("anthropic-ratelimit-output-tokens-reset", RESET.into()),
+            ("anthropic-ratelimit-tokens-limit", limit(480_000)),
+            ("anthropic-ratelimit-tokens-remaining", limit(478_000)),
+            ("anthropic-ratelimit-tokens-reset", RESET.into()),
+            ("request-id", request_id(context)),
+            ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
+            ("anthropic-organization-id", "6f1a2b3c-4d5e-4f60-8a7b-9c0d1e2f3a4b".into()),
+            ("x-envoy-upstream-service-time", context.start.elapsed().as_millis().to_string()),
+            ("via", "1.1 google".into()),
+            ("cf-cache-status", "DYNAMIC".into()),
+            ("x-robots-tag", "none".into()),
+            (
+                "set-cookie",
+                format!(
+                    "_cfuvid={}; HttpOnly; SameSite=None; Secure; Path=/; Domain=api.anthropic.com",
+                    context.letters("_cfuvid", 43)
+                ),
+            ),
+            ("server", "cloudflare".into()),
+            ("cf-ray", context.hex("", 16) + "-FRA"),
+        ]
+    }
+
+    /// `{"type": "error", …}`
+    fn error_body(&self, context: &Context, fault: &Fault) -> Value {
+        json!({
+            "type": "error",
+            "error": {"type": fault.kind, "message": fault.message},
+            "request_id": request_id(context),
+        })
+    }
+
+    fn fault_of(&self, status: Option<StatusCode>) -> Fault {
+        // 529 is Anthropic's own.
+        let status = status.or_else(|| StatusCode::from_u16(529).ok());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (kind, message) = match status.as_u16() {
+            401 => ("authentication_error", "invalid x-api-key"),
+            403 => ("permission_error", "Request not allowed"),
+            404 => ("not_found_error", "Not found"),
+            413 => ("request_too_large", "Request exceeds the maximum size"),
+            429 => ("rate_limit_error", "This request would exceed your organization's rate limit. Please try again later."),
+            504 => ("timeout_error", "Request timed out"),
+            529 => ("overloaded_error", "Overloaded"),
+            400..=499 => ("invalid_request_error", "The request was refused."),
+            _ => ("api_error", "Internal server error"),
+        };
+        Fault::new(status, kind, message)
+    }
+
+    fn write(&self, value: &Value) -> Vec<u8> {
+        serde_json::to_vec(value).unwrap_or_default()
+    }
 }
 
 fn request_id(context: &Context) -> String {
     context.id("req_011C", 20)
-}
-
-/// What the API and the edge before it add to each response.
-pub(crate) fn headers(context: &Context) -> Vec<(&'static str, String)> {
-    let left = REQUEST_LIMIT - 1 - context.number() % REQUEST_LIMIT;
-    let limit = |tokens: u64| tokens.to_string();
-    vec![
-        ("anthropic-ratelimit-requests-limit", REQUEST_LIMIT.to_string()),
-        ("anthropic-ratelimit-requests-remaining", left.to_string()),
-        ("anthropic-ratelimit-requests-reset", RESET.into()),
-        ("anthropic-ratelimit-input-tokens-limit", limit(400_000)),
-        ("anthropic-ratelimit-input-tokens-remaining", limit(399_000)),
-        ("anthropic-ratelimit-input-tokens-reset", RESET.into()),
-        ("anthropic-ratelimit-output-tokens-limit", limit(80_000)),
-        ("anthropic-ratelimit-output-tokens-remaining", limit(79_000)),
-        ("anthropic-ratelimit-output-tokens-reset", RESET.into()),
-        ("anthropic-ratelimit-tokens-limit", limit(480_000)),
-        ("anthropic-ratelimit-tokens-remaining", limit(478_000)),
-        ("anthropic-ratelimit-tokens-reset", RESET.into()),
-        ("request-id", request_id(context)),
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
-        ("anthropic-organization-id", "6f1a2b3c-4d5e-4f60-8a7b-9c0d1e2f3a4b".into()),
-        ("x-envoy-upstream-service-time", context.start.elapsed().as_millis().to_string()),
-        ("via", "1.1 google".into()),
-        ("cf-cache-status", "DYNAMIC".into()),
-        ("x-robots-tag", "none".into()),
-        (
-            "set-cookie",
-            format!(
-                "_cfuvid={}; HttpOnly; SameSite=None; Secure; Path=/; Domain=api.anthropic.com",
-                context.letters("_cfuvid", 43)
-            ),
-        ),
-        ("server", "cloudflare".into()),
-        ("cf-ray", context.hex("", 16) + "-FRA"),
-    ]
 }

@@ -1,13 +1,12 @@
 //! Reads and checks what a chat completion asks for.
 
+use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::answer::{Ask, PART_TOKENS, any_object};
 use crate::context::Context;
 use crate::fault::Fault;
 use crate::fields::{Fields, missing, wrong_type};
-
-use super::unknown_model;
 
 /// Choices of one request at most.
 const MOST_CHOICES: u64 = 4;
@@ -61,6 +60,12 @@ pub(super) fn model<'a>(context: &Context, fields: Fields<'a>) -> Result<&'a str
         return Err(unknown_model(model));
     }
     Ok(model)
+}
+
+/// The error for a model that is not there.
+pub(super) fn unknown_model(id: &str) -> Fault {
+    let message = format!("The model `{id}` does not exist or you do not have access to it.");
+    Fault::new(StatusCode::NOT_FOUND, "invalid_request_error", message).code("model_not_found")
 }
 
 fn messages(list: &[Value], ask: &mut Ask) -> Result<(), Fault> {

@@ -10,7 +10,6 @@ use crate::delivery::Event;
 use crate::fault::Fault;
 
 use super::ask::{self, Request};
-use super::error_body;
 
 const FINGERPRINT: &str = "fp_44709d6fcb";
 
@@ -20,7 +19,7 @@ pub(super) async fn answer(context: &Context, body: &Map<String, Value>) -> Resu
     let answers: Vec<_> = (0..request.choices).map(choice).collect();
     let chat = Chat { context, id: context.id("chatcmpl-", 29), created: now(), request: &request };
     if request.stream {
-        let failure = data(&error_body(&context.scripted_fault()));
+        let failure = data(&context.error_body(&context.scripted_fault()));
         return Ok(context.stream(chat.events(&answers), |_| failure.clone()));
     }
     let deltas = answers.iter().map(Answer::tokens).sum();

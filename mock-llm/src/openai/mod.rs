@@ -10,7 +10,7 @@ use http::{Method, StatusCode, header::AUTHORIZATION};
 use serde_json::{Map, Value, json};
 
 use crate::body::Reply;
-use crate::context::Context;
+use crate::context::{Context, Provider};
 use crate::fault::Fault;
 
 /// Requests per minute that the rate limit headers speak of.
@@ -88,12 +88,6 @@ fn unknown_url(method: &Method, path: &str) -> Fault {
     Fault::new(StatusCode::NOT_FOUND, "invalid_request_error", message).code("unknown_url")
 }
 
-/// The error for a model that is not there.
-fn unknown_model(id: &str) -> Fault {
-    let message = format!("The model `{id}` does not exist or you do not have access to it.");
-    Fault::new(StatusCode::NOT_FOUND, "invalid_request_error", message).code("model_not_found")
-}
-
 fn models() -> Value {
     let data: Vec<_> = MODELS.iter().map(|model| entry(*model)).collect();
     json!({"object": "list", "data": data})
@@ -103,7 +97,7 @@ fn model(context: &Context, id: &str) -> Result<Reply, Fault> {
     let known = MODELS.into_iter().find(|(name, ..)| *name == id);
     match known {
         Some(model) if !context.script.is_retired(id) => Ok(context.document(&entry(model))),
-        _ => Err(Fault { message: format!("The model '{id}' does not exist"), ..unknown_model(id).param("model") }),
+        _ => Err(Fault { message: format!("The model '{id}' does not exist"), ..ask::unknown_model(id).param("model") }),
     }
 }
 
@@ -111,74 +105,86 @@ fn entry((id, created, owner): (&str, u64, &str)) -> Value {
     json!({"id": id, "object": "model", "created": created, "owned_by": owner})
 }
 
-/// The error that a status implies; without a status, the one of a stream that fails.
-pub(crate) fn fault_of(status: Option<StatusCode>) -> Fault {
-    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let (kind, code, message) = match status.as_u16() {
-        401 => (
-            "invalid_request_error",
-            Some("invalid_api_key"),
-            "Incorrect API key provided: sk-mock****. You can find your API key at \
-             https://platform.openai.com/account/api-keys.",
-        ),
-        403 => {
-            ("request_forbidden", Some("unsupported_country_region_territory"), "Country, region, or territory not supported")
-        }
-        404 => ("invalid_request_error", Some("model_not_found"), "The model does not exist or you do not have access to it."),
-        429 => (
-            "requests",
-            Some("rate_limit_exceeded"),
-            "Rate limit reached for requests. Please try again in 7s. Visit \
-             https://platform.openai.com/account/rate-limits to learn more.",
-        ),
-        503 => ("service_unavailable_error", None, "The engine is currently overloaded, please try again later"),
-        400..=499 => ("invalid_request_error", None, "The request was refused."),
-        _ => ("server_error", None, "The server had an error while processing your request. Sorry about that!"),
-    };
-    let fault = Fault::new(status, kind, message);
-    match code {
-        Some(code) => fault.code(code),
-        None => fault,
+/// The provider's shapes.
+#[derive(Debug)]
+pub(crate) struct OpenAi;
+
+impl Provider for OpenAi {
+    fn headers(&self, context: &Context) -> Vec<(&'static str, String)> {
+        let left = REQUEST_LIMIT - 1 - context.number() % REQUEST_LIMIT;
+        let spent = context.start.elapsed().as_millis();
+        vec![
+            ("access-control-expose-headers", "X-Request-ID".into()),
+            ("openai-organization", "org-mock0000000000000000".into()),
+            ("openai-processing-ms", spent.to_string()),
+            ("openai-project", "proj_mock000000000000000000".into()),
+            ("openai-version", "2020-10-01".into()),
+            ("x-envoy-upstream-service-time", spent.to_string()),
+            ("x-ratelimit-limit-requests", REQUEST_LIMIT.to_string()),
+            ("x-ratelimit-limit-tokens", TOKEN_LIMIT.to_string()),
+            ("x-ratelimit-remaining-requests", left.to_string()),
+            ("x-ratelimit-remaining-tokens", (TOKEN_LIMIT - 17).to_string()),
+            ("x-ratelimit-reset-requests", "6ms".into()),
+            ("x-ratelimit-reset-tokens", "0s".into()),
+            ("x-request-id", context.hex("req_", 32)),
+            ("cf-cache-status", "DYNAMIC".into()),
+            ("set-cookie", cookie(context, "__cf_bm", "; HttpOnly; Secure; SameSite=None")),
+            ("set-cookie", cookie(context, "_cfuvid", "; HttpOnly; Secure; SameSite=None")),
+            ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
+            ("x-content-type-options", "nosniff".into()),
+            ("server", "cloudflare".into()),
+            ("cf-ray", context.hex("", 16) + "-FRA"),
+            ("alt-svc", "h3=\":443\"; ma=86400".into()),
+        ]
     }
-}
 
-/// `{"error": {…}}`, with which responses and streams alike tell an error.
-pub(crate) fn error_body(fault: &Fault) -> Value {
-    json!({"error": {
-        "message": fault.message,
-        "type": fault.kind,
-        "param": fault.param,
-        "code": fault.code,
-    }})
-}
+    /// `{"error": {…}}`
+    fn error_body(&self, _: &Context, fault: &Fault) -> Value {
+        json!({"error": {
+            "message": fault.message,
+            "type": fault.kind,
+            "param": fault.param,
+            "code": fault.code,
+        }})
+    }
 
-/// What the API and the edge before it add to each response.
-pub(crate) fn headers(context: &Context) -> Vec<(&'static str, String)> {
-    let left = REQUEST_LIMIT - 1 - context.number() % REQUEST_LIMIT;
-    let spent = context.start.elapsed().as_millis();
-    vec![
-        ("access-control-expose-headers", "X-Request-ID".into()),
-        ("openai-organization", "org-mock0000000000000000".into()),
-        ("openai-processing-ms", spent.to_string()),
-        ("openai-project", "proj_mock000000000000000000".into()),
-        ("openai-version", "2020-10-01".into()),
-        ("x-envoy-upstream-service-time", spent.to_string()),
-        ("x-ratelimit-limit-requests", REQUEST_LIMIT.to_string()),
-        ("x-ratelimit-limit-tokens", TOKEN_LIMIT.to_string()),
-        ("x-ratelimit-remaining-requests", left.to_string()),
-        ("x-ratelimit-remaining-tokens", (TOKEN_LIMIT - 17).to_string()),
-        ("x-ratelimit-reset-requests", "6ms".into()),
-        ("x-ratelimit-reset-tokens", "0s".into()),
-        ("x-request-id", context.hex("req_", 32)),
-        ("cf-cache-status", "DYNAMIC".into()),
-        ("set-cookie", cookie(context, "__cf_bm", "; HttpOnly; Secure; SameSite=None")),
-        ("set-cookie", cookie(context, "_cfuvid", "; HttpOnly; Secure; SameSite=None")),
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload".into()),
-        ("x-content-type-options", "nosniff".into()),
-        ("server", "cloudflare".into()),
-        ("cf-ray", context.hex("", 16) + "-FRA"),
-        ("alt-svc", "h3=\":443\"; ma=86400".into()),
-    ]
+    fn fault_of(&self, status: Option<StatusCode>) -> Fault {
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (kind, code, message) = match status.as_u16() {
+            401 => (
+                "invalid_request_error",
+                Some("invalid_api_key"),
+                "Incorrect API key provided: sk-mock****. You can find your API key at \
+                 https://platform.openai.com/account/api-keys.",
+            ),
+            403 => (
+                "request_forbidden",
+                Some("unsupported_country_region_territory"),
+                "Country, region, or territory not supported",
+            ),
+            404 => {
+                ("invalid_request_error", Some("model_not_found"), "The model does not exist or you do not have access to it.")
+            }
+            429 => (
+                "requests",
+                Some("rate_limit_exceeded"),
+                "Rate limit reached for requests. Please try again in 7s. Visit \
+                 https://platform.openai.com/account/rate-limits to learn more.",
+            ),
+            503 => ("service_unavailable_error", None, "The engine is currently overloaded, please try again later"),
+            400..=499 => ("invalid_request_error", None, "The request was refused."),
+            _ => ("server_error", None, "The server had an error while processing your request. Sorry about that!"),
+        };
+        let fault = Fault::new(status, kind, message);
+        match code {
+            Some(code) => fault.code(code),
+            None => fault,
+        }
+    }
+
+    fn write(&self, value: &Value) -> Vec<u8> {
+        serde_json::to_vec_pretty(value).unwrap_or_default()
+    }
 }
 
 fn cookie(context: &Context, name: &str, attributes: &str) -> String {

@@ -174,7 +174,7 @@ impl Connection {
                 None => self.check_past(exchange),
             },
             frame if self.is_server() => self.receive_at_server(now, exchange, frame),
-            frame => self.receive_at_client(exchange, frame),
+            frame => self.receive_at_client(now, exchange, frame),
         }
     }
 
@@ -260,7 +260,7 @@ impl Connection {
         Ok(())
     }
 
-    fn receive_at_client(&mut self, exchange: u32, frame: Frame) -> Result<(), Error> {
+    fn receive_at_client(&mut self, now: Duration, exchange: u32, frame: Frame) -> Result<(), Error> {
         let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
         let quiet = open.draining;
         let event = match frame {
@@ -275,11 +275,13 @@ impl Connection {
             Frame::End { seq, end } => {
                 open.on_end(seq, &end)?;
                 self.exchanges.remove(&exchange);
+                self.idle_since = now;
                 Event::End(exchange, end)
             }
             Frame::Error { seq, notice } => {
                 open.on_error(seq)?;
                 self.exchanges.remove(&exchange);
+                self.idle_since = now;
                 Event::Failed(exchange, notice)
             }
             Frame::Gone | Frame::Resumed(_) => return Err(Error::violation("an answer to a RESUME that was not sent")),

@@ -299,6 +299,11 @@ impl Connection {
         self.exchanges.len()
     }
 
+    /// Since when no exchange is open; `None` if one is.
+    pub fn idle_since(&self) -> Option<Duration> {
+        self.exchanges.is_empty().then_some(self.idle_since)
+    }
+
     /// Whether the exchange is open.
     pub fn is_open(&self, exchange: u32) -> bool {
         self.exchanges.contains_key(&exchange)

@@ -6,10 +6,14 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Ask,
     event::{ApiError, Event, Stop, Usage, string},
+    header,
 };
-use crate::{exit::Failure, options::Target, prompt::Part};
+use crate::{
+    exit::Failure,
+    options::{Ask, Target},
+    prompt::Part,
+};
 
 /// The version of the API that this module speaks.
 const VERSION: &str = "2023-06-01";
@@ -18,7 +22,7 @@ const VERSION: &str = "2023-06-01";
 pub(super) fn headers(target: &Target, headers: &mut HeaderMap) -> Result<(), Failure> {
     headers.insert("anthropic-version", HeaderValue::from_static(VERSION));
     if let Some(key) = &target.key {
-        headers.insert("x-api-key", super::secret_header(key.expose(), target)?);
+        headers.insert("x-api-key", header::secret(key.expose(), target)?);
     }
     Ok(())
 }

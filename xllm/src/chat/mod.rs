@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod event;
+mod header;
 mod meter;
 mod openai;
 mod refusal;
@@ -16,15 +17,13 @@ use futures::StreamExt as _;
 use http::{Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Limited};
 use meter::Meter;
-pub(crate) use request::Ask;
 use request::Decoder;
-use request::secret_header;
 use serde_json::Value;
 
 use crate::{
     endpoint::shown,
     exit::{Exit, Failure},
-    options::{Plan, Target},
+    options::Plan,
     output::Output,
     signals::Signals,
     transport::{self, Body, Transport},

@@ -4,10 +4,14 @@ use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Ask,
     event::{ApiError, Event, Stop, Usage, string},
+    header,
 };
-use crate::{exit::Failure, options::Target, prompt::Part};
+use crate::{
+    exit::Failure,
+    options::{Ask, Target},
+    prompt::Part,
+};
 
 /// Tool calls of one answer at most: an index beyond it is nonsense.
 const MAX_TOOLS: usize = 256;
@@ -15,7 +19,7 @@ const MAX_TOOLS: usize = 256;
 /// Adds what authenticates the request.
 pub(super) fn headers(target: &Target, headers: &mut HeaderMap) -> Result<(), Failure> {
     if let Some(key) = &target.key {
-        headers.insert(http::header::AUTHORIZATION, super::secret_header(&format!("Bearer {}", key.expose()), target)?);
+        headers.insert(http::header::AUTHORIZATION, header::secret(&format!("Bearer {}", key.expose()), target)?);
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use http::{StatusCode, header::RETRY_AFTER, response};
 use serde_json::Value;
 
-use super::{Target, event::ApiError};
-use crate::exit::Failure;
+use super::event::ApiError;
+use crate::{exit::Failure, options::Target};
 
 /// Set by the relay where it answers itself.
 pub(super) const PROXY_ERROR: &str = "x-xllm-error";

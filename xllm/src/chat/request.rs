@@ -2,25 +2,17 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request,
+    Request,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Target, anthropic, event::Event, openai};
-use crate::{config::Api, exit::Failure, prompt::Part};
-
-/// What is asked.
-#[derive(Debug, Clone)]
-pub(crate) struct Ask {
-    pub(crate) system: Option<String>,
-    pub(crate) parts: Vec<Part>,
-    /// Fields of the request that the user sets, whatever we would put there.
-    pub(crate) extra: Vec<(String, Value)>,
-    pub(crate) stream: bool,
-    /// Tokens are to be counted.
-    pub(crate) usage: bool,
-}
+use super::{anthropic, event::Event, openai};
+use crate::{
+    config::Api,
+    exit::Failure,
+    options::{Ask, Target},
+};
 
 /// The HTTP request that asks it.
 pub(crate) fn build(target: &Target, ask: &Ask) -> Result<Request<Bytes>, Failure> {
@@ -48,16 +40,6 @@ fn body(target: &Target, ask: &Ask) -> Map<String, Value> {
     }
     body.extend(ask.extra.iter().cloned());
     body
-}
-
-/// A header that is kept out of logs and compression tables.
-pub(super) fn secret_header(value: &str, target: &Target) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| {
-        Failure::usage(format!("the API key for {} holds characters that no key has", target.provider))
-            .remedy(target.key_remedy.clone())
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// Reads streamed events.
@@ -94,7 +76,7 @@ pub(super) fn whole(api: Api, answer: &Value, out: &mut Vec<Event>) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::{prompt::Part, secret::Secret};
 
     pub(in crate::chat) fn target(api: Api, provider: &str) -> Target {
         Target {

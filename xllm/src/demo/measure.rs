@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt as _;
 use mock_llm::Script;
 
-use super::TOKENS_PER_S;
 use crate::{chat, exit::Failure, options::Plan, transport::Transport};
 
 /// Pairs of runs that are measured, after one that is not.
 const PAIRS: usize = 8;
 /// Fast enough that the pairs take a few seconds, slow enough that each token travels alone.
-const PACE: f64 = TOKENS_PER_S * 5.0;
+const PACE: f64 = 200.0;
 const TOKENS: usize = 40;
 
 /// When each token of one answer came, since its request, and how large its event was.
@@ -166,7 +165,7 @@ mod tests {
         };
         assert_eq!(pairs.added_first(), 20);
         assert_eq!(pairs.added_later(), 50);
-        assert_eq!(pairs.medians()[1], (Duration::from_micros(100), Duration::from_micros(1000)));
+        assert_eq!(pairs.medians()[1], (Duration::from_micros(100), Duration::from_millis(1)));
     }
 
     #[test]

@@ -13,17 +13,16 @@ use xllm_proxy::server::{Config, Keys, Server};
 
 use crate::{
     args::DemoArgs,
-    chat::{self, Ask},
+    chat,
     config::Api,
     env::Env,
     exit::{Exit, Failure},
-    options::{Plan, Route, Show, Target},
-    output::Output,
+    options::{Ask, Plan, Route, Target},
+    output::{Output, Show},
     prompt::Part,
     secret::Secret,
     transport::Transport,
 };
-use measure::{Arrivals, Pairs};
 use picture::Picture;
 use tap::Tap;
 

@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
-use super::{Arrivals, Pairs, tap::Seen};
+use super::{
+    measure::{Arrivals, Pairs},
+    tap::Seen,
+};
 use crate::options::Plan;
 
+/// Bytes from which it means something that a text does not turn up among random ones.
+const SEARCHED: usize = 8;
 /// Columns of the picture.
 const WIDTH: usize = 76;
 /// Columns of a row of bars.
@@ -59,11 +64,14 @@ impl Picture<'_> {
         row_of_bars(text, "records", &records)?;
         writeln!(text, "          {}: here, they do not (profile pad)\n", sizes(&records))?;
         let total = self.seen.up.len() + self.seen.down.len();
-        let found: Vec<_> =
-            self.secrets().into_iter().filter(|(_, secret)| self.seen.holds(secret)).map(|(name, _)| name).collect();
-        let names: Vec<_> = self.secrets().into_iter().map(|(name, _)| name).collect();
-        let found = if found.is_empty() { "none found".to_owned() } else { format!("FOUND: {}", found.join(", ")) };
-        writeln!(text, "  searched {total} bytes for {}: {found}", names.join(", "))?;
+        let (secrets, short): (Vec<_>, Vec<_>) = self.secrets().into_iter().partition(|(_, secret)| secret.len() >= SEARCHED);
+        let names = |list: &[(&'static str, String)]| list.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let found: Vec<_> = secrets.iter().filter(|(_, secret)| self.seen.holds(secret)).cloned().collect();
+        let found = if found.is_empty() { "none found".to_owned() } else { format!("FOUND: {}", names(&found)) };
+        writeln!(text, "  searched {total} bytes for {}: {found}", names(&secrets))?;
+        if !short.is_empty() {
+            writeln!(text, "  (not for the {}: so few bytes turn up by chance)", names(&short))?;
+        }
         writeln!(text, "  still visible: when records go, how many, and between which addresses")
     }
 

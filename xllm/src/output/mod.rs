@@ -15,7 +15,17 @@ pub(crate) use clean::clean;
 use markdown::{DIM, Markdown, RESET};
 use spinner::{ERASE, PERIOD, Spinner};
 
-use crate::{env::Env, options::Show};
+use crate::env::Env;
+
+/// What the user wants to see.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one field a flag")]
+pub(crate) struct Show {
+    pub(crate) stream: bool,
+    pub(crate) json: bool,
+    pub(crate) raw: bool,
+    pub(crate) usage: bool,
+}
 
 /// How text goes to stdout.
 #[derive(Debug)]

@@ -1,0 +1,128 @@
+use super::*;
+use crate::proto::{
+    AES_GCM, ClientConfig, Credential, Profile, ServerConfig, ServerKey,
+    crypto::Secret,
+    frame::{BodyLength, Mode, Policy},
+    limits,
+};
+
+fn psk() -> Psk {
+    Secret::new([2; 32])
+}
+
+/// Answers each request with more than the transport of these tests takes.
+#[derive(Default)]
+struct Talkative(Vec<Exchange>);
+
+impl Hook for Talkative {
+    fn key(&mut self, _id: KeyId) -> Option<Psk> {
+        Some(psk())
+    }
+
+    fn established(&mut self, _hello: Option<ServerHello>) {}
+
+    fn rejected(&mut self, error: Error) {
+        panic!("{error}");
+    }
+
+    fn request(&mut self, exchange: Exchange, _request: Box<Request>) {
+        let response = Response { status: 200, headers: Vec::new(), length: None };
+        exchange.with(|connection, now, number| {
+            connection.respond(now, number, &response).expect("in order");
+            connection.send_data(now, number, vec![b'd'; 50_000].into()).expect("in order");
+        });
+        self.0.push(exchange);
+    }
+
+    fn going_away(&mut self, _goaway: &GoAway) {}
+
+    fn closed(&mut self, _why: &Closed) {}
+}
+
+fn server(key: ServerKey) -> Connection {
+    let config = ServerConfig {
+        key,
+        profile: Profile::Off,
+        exchanges: 4,
+        credit: 1 << 20,
+        buffered: 1 << 20,
+        hello_time: limits::HELLO_TIME,
+        keep_alive: limits::SERVER_KEEP_ALIVE,
+        idle: Duration::from_mins(10),
+    };
+    Connection::server(config, Secret::new([3; 32]), Secret::new([4; 32]), Duration::ZERO, &AES_GCM)
+}
+
+fn client(key: &ServerKey) -> Connection {
+    let config = ClientConfig {
+        credential: Credential { key_id: KeyId([1; 16]), psk: psk(), server: *key.public() },
+        profile: Profile::Off,
+        hello_time: limits::HELLO_TIME,
+        keep_alive: limits::CLIENT_KEEP_ALIVE,
+    };
+    Connection::client(config, Secret::new([5; 32]), Duration::ZERO, &AES_GCM).expect("a usable key")
+}
+
+fn request() -> Request {
+    Request {
+        id: [0; 16],
+        method: "GET".into(),
+        url: "https://api.example/".into(),
+        headers: Vec::new(),
+        mode: Mode::Streaming,
+        timings: false,
+        policy: Policy::Neutral,
+        body: BodyLength::None,
+        credit: 1 << 20,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_and_never_closes_does_not_hold_a_session_for_ever() {
+    let key = ServerKey::new(Secret::new([9; 32]));
+    let (near, mut far) = tokio::io::duplex(1024);
+    let session = Session::new(server(key.clone()), Instant::now());
+    let pump = tokio::spawn(drive(near, session, Talkative::default(), || 0));
+
+    let (mut client, mut input, mut output) = (client(&key), BytesMut::new(), BytesMut::new());
+    while !client.can_open() {
+        client.poll_transmit(Duration::ZERO, &mut output);
+        far.write_all_buf(&mut output).await.expect("written");
+        far.read_buf(&mut input).await.expect("read");
+        client.receive(Duration::ZERO, &mut input);
+    }
+    client.request(Duration::ZERO, &request()).expect("in order");
+    client.poll_transmit(Duration::ZERO, &mut output);
+    far.write_all_buf(&mut output).await.expect("written");
+
+    // From here on it reads nothing. The clock jumps whenever nothing else can happen.
+    tokio::time::timeout(Duration::from_mins(10), pump).await.expect("the session ends").expect("in order");
+}
+
+#[tokio::test]
+async fn a_pump_that_is_dropped_tells_whoever_waits() {
+    let key = ServerKey::new(Secret::new([9; 32]));
+    let (near, mut far) = tokio::io::duplex(1 << 20);
+    let session = Session::new(client(&key), Instant::now());
+    let pump = tokio::spawn(drive(near, session.clone(), Talkative::default(), || 0));
+
+    let (mut server, mut input, mut output) = (server(key), BytesMut::new(), BytesMut::new());
+    let mut established = false;
+    while !established {
+        far.read_buf(&mut input).await.expect("read");
+        server.receive(Duration::ZERO, &mut input);
+        while let Some(event) = server.poll_event() {
+            established |= matches!(event, Event::Established(_));
+            if let Event::Hello(_) = event {
+                server.answer_hello(Some(&psk()), 0).expect("in order");
+            }
+        }
+        server.poll_transmit(Duration::ZERO, &mut output);
+        far.write_all_buf(&mut output).await.expect("written");
+    }
+    let exchange = session.request(&request()).await.expect("open").expect("in order");
+    pump.abort();
+    let told = exchange.incoming().await;
+    assert!(matches!(told, Some(Incoming::Closed { .. })), "{told:?}");
+    assert!(session.request(&request()).await.is_none());
+}

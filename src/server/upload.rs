@@ -1,0 +1,159 @@
+//! The request body, as the upstream's client reads it.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    driver::{Exchange, Incoming},
+    http::{
+        InvalidHeader,
+        policy::{self, Direction},
+        to_map,
+    },
+    proto::frame::{BodyLength, Headers, Policy},
+};
+
+/// Why an upload ended early.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// Over the limit.
+    TooLarge,
+    /// Trailers that HTTP does not allow.
+    Trailers(InvalidHeader),
+    /// The exchange is over.
+    Abandoned,
+}
+
+/// How an upload goes, for who waits for the answer.
+#[derive(Debug)]
+pub(super) struct Progress {
+    start: Instant,
+    /// When the last piece went to the upstream, milliseconds after `start`.
+    moved: AtomicU64,
+    failure: OnceLock<Failure>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { start: Instant::now(), moved: AtomicU64::new(0), failure: OnceLock::new() }
+    }
+}
+
+impl Progress {
+    /// Why the upload ended early, if it did.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
+    }
+
+    fn move_on(&self) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(now, Relaxed);
+    }
+
+    /// Waits for an answer's head: at most for `limit` after the upload last moved. `None` if it does not come.
+    pub(super) async fn head<T>(&self, answer: impl Future<Output = T>, limit: Duration) -> Option<T> {
+        let mut answer = pin!(answer);
+        loop {
+            let moved = self.moved.load(Relaxed);
+            match timeout_at(self.start + Duration::from_millis(moved) + limit, &mut answer).await {
+                Ok(answer) => return Some(answer),
+                Err(_) if self.moved.load(Relaxed) > moved => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// The request body of an exchange.
+pub(super) struct Upload {
+    exchange: Arc<Exchange>,
+    /// Bytes to come, where that is known.
+    left: Option<u64>,
+    /// Bytes that the limit still allows.
+    allowed: u64,
+    policy: Policy,
+    progress: Arc<Progress>,
+    ended: bool,
+}
+
+/// What the upstream's client is told; the reason is in [`Progress`].
+#[derive(Debug, thiserror::Error)]
+#[error("the request body ended early")]
+pub(super) struct Ended;
+
+impl Upload {
+    /// Of at most `limit` bytes.
+    pub(super) fn new(
+        exchange: Arc<Exchange>,
+        length: BodyLength,
+        limit: u64,
+        policy: Policy,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let left = if let BodyLength::Known(length) = length { Some(length) } else { None };
+        Self { exchange, left, allowed: limit, policy, progress, ended: false }
+    }
+
+    fn fail(&mut self, failure: Failure) -> Ended {
+        self.ended = true;
+        let _ = self.progress.failure.set(failure);
+        Ended
+    }
+
+    fn piece(&mut self, bytes: Bytes) -> Result<Frame<Bytes>, Ended> {
+        let size = bytes.len() as u64;
+        let Some(allowed) = self.allowed.checked_sub(size) else { return Err(self.fail(Failure::TooLarge)) };
+        self.allowed = allowed;
+        self.left = self.left.map(|left| left.saturating_sub(size));
+        self.progress.move_on();
+        Ok(Frame::data(bytes))
+    }
+
+    fn end(&mut self, trailers: &Headers) -> Option<Result<Frame<Bytes>, Ended>> {
+        match to_map(trailers) {
+            Ok(trailers) => {
+                self.ended = true;
+                let kept = policy::fields(Direction::Request, self.policy, &trailers);
+                (!kept.is_empty()).then(|| Ok(Frame::trailers(kept)))
+            }
+            Err(error) => Some(Err(self.fail(Failure::Trailers(error)))),
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Ended;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Ended>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let incoming = ready!(self.exchange.poll_incoming(cx));
+        Poll::Ready(match incoming {
+            Some(Incoming::Piece(bytes, _)) => Some(self.piece(bytes)),
+            Some(Incoming::BodyEnd(trailers)) => self.end(&trailers),
+            _ => Some(Err(self.fail(Failure::Abandoned))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,13 @@
+//! What arrives, and when: every piece at once and as it was, in both directions, and nothing after the caller has gone.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancel;
+mod content;
+mod headers;
+mod lockstep;
+mod sessions;
+mod tls;
+mod uploads;

@@ -1,0 +1,54 @@
+//! Sessions: who may open one, and that requests share them.
+
+use xllm_proxy::client::{Client, Fault};
+
+use super::support::{
+    mitm::Mitm,
+    relay::Relay,
+    request::{Bystander, assert_error, get, whole},
+};
+
+#[tokio::test]
+async fn a_client_that_is_removed_keeps_its_session_and_opens_no_other() {
+    let relay = Relay::start().await;
+    let (old, new) = (relay.client(), relay.client());
+    let bystander = Bystander::start(&old, &relay.mock, "bystander").await;
+    relay.keys.replace(Vec::new());
+    let error = whole(&new, get(&relay.url("/raw/binary"))).await.unwrap_err();
+    assert_error(&error, "key-refused", Fault::Client, true);
+    assert!(whole(&old, get(&relay.url("/raw/binary"))).await.is_ok());
+    bystander.finish(&relay.mock).await;
+}
+
+#[tokio::test]
+async fn requests_on_a_warm_session_need_no_other() {
+    let relay = Relay::start().await;
+    let mitm = Mitm::listen(relay.address.parse().unwrap()).await;
+    let client = Client::builder(&mitm.address(), relay.credential.clone()).unwrap().build();
+    client.connect().await.unwrap();
+    for _ in 0..50 {
+        assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
+    }
+    assert_eq!(mitm.tapes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_was_lost_is_replaced() {
+    let mut relay = Relay::start().await;
+    let client = relay.client();
+    assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
+    relay.restart().await;
+    assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_session_without_requests_ends_and_the_next_request_opens_another() {
+    let relay = Relay::with("[limits]\nidle_seconds = 0.1").await;
+    let mitm = Mitm::listen(relay.address.parse().unwrap()).await;
+    let client = relay.builder(&mitm.address()).build();
+    assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
+    // Ended by the server's GOAWAY, to which the client closes.
+    mitm.left(1).await;
+    assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
+    assert_eq!(mitm.tapes().len(), 2);
+}

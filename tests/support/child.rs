@@ -1,0 +1,168 @@
+//! The real server program as a child process, its log captured.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use mock_llm::MockLlm;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use xllm_proxy::{
+    client::{Builder, Client},
+    proto::Credential,
+};
+
+use super::within;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xllm-proxy");
+
+/// A server process. Dropping it kills it.
+pub(crate) struct Served {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) credential: Credential,
+    log: watch::Receiver<Vec<String>>,
+    folder: TempDir,
+}
+
+fn program() -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("XLLM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+impl Served {
+    /// With this configuration (TOML) and these origins allowed, with a log of this level.
+    /// `roots` is a file of the certificates to trust.
+    async fn launch(level: &str, config: &str, allow: &[&str], roots: Option<&Path>) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let file = folder.path().join("config.toml");
+        fs::write(&file, config).expect("the configuration is written");
+        let common = ["--config".as_ref(), file.as_os_str(), "--data-dir".as_ref(), folder.path().as_os_str()];
+        let added = program().args(common).args(["client", "add", "laptop"]).output().expect("the program runs");
+        let credential = String::from_utf8(added.stdout).expect("text").parse().expect("a credential");
+
+        let mut command = program();
+        command.args(common).args(["--listen", "127.0.0.1:0", "--log", level]);
+        command.args(allow.iter().flat_map(|origin| ["--allow", origin]));
+        if let Some(roots) = roots {
+            command.env("SSL_CERT_FILE", roots);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let (lines, log) = watch::channel(Vec::new());
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                lines.send_modify(|lines| lines.push(line));
+            }
+        });
+        let mut served = Self { child, address: ([127, 0, 0, 1], 0).into(), credential, log, folder };
+        let line = served.logged(&["serving listen="]).await;
+        let (_, rest) = line.split_once("listen=").expect("an address");
+        served.address = rest.split(' ').next().unwrap_or_default().parse().expect("an address");
+        served
+    }
+
+    /// Waits for a line that holds all of these, at a level that is on by default.
+    pub(crate) async fn logged(&self, parts: &[&str]) -> String {
+        let mut log = self.log.clone();
+        let fits = |line: &&String| {
+            parts.iter().all(|part| line.contains(part))
+                && [" INFO ", " WARN ", " ERROR "].iter().any(|level| line.contains(level))
+        };
+        let wait = log.wait_for(|lines| lines.iter().any(|line| fits(&line)));
+        match tokio::time::timeout(super::LIMIT, wait).await {
+            Ok(Ok(lines)) => lines.iter().find(fits).cloned().unwrap_or_default(),
+            _ => panic!("no line with {parts:?} in the log:\n{}", self.log()),
+        }
+    }
+
+    /// All that was logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.borrow().join("\n")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn builder(&self) -> Builder {
+        Client::builder(&self.address.to_string(), self.credential.clone()).expect("a proxy URL").sessions(1)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.builder().build()
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_up(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Asks it to stop, as a service manager does.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill works");
+    }
+
+    /// Waits until its log has ended, and says whether it went in order.
+    pub(crate) async fn exited(&mut self) -> bool {
+        let mut log = self.log.clone();
+        within("the server's exit", async { while log.changed().await.is_ok() {} }).await;
+        self.child.wait().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A mock provider and a server process that may call it.
+pub(crate) struct Stand {
+    pub(crate) mock: MockLlm,
+    pub(crate) server: Served,
+}
+
+impl Stand {
+    pub(crate) async fn start() -> Self {
+        Self::with("", &[]).await
+    }
+
+    /// With this configuration, and these origins allowed beside the mock, logging all that there is to log.
+    pub(crate) async fn with(config: &str, allow: &[&str]) -> Self {
+        Self::logging("trace", config, allow).await
+    }
+
+    /// With a log of this level.
+    pub(crate) async fn logging(level: &str, config: &str, allow: &[&str]) -> Self {
+        let mock = MockLlm::start(mock_llm::Config::default()).await.expect("the mock starts");
+        let url = mock.url();
+        let allow: Vec<_> = allow.iter().copied().chain([url.as_str()]).collect();
+        let server = Served::launch(level, config, &allow, None).await;
+        Self { mock, server }
+    }
+
+    /// Around this mock, with the certificates of this file trusted.
+    pub(crate) async fn trusting(roots: &Path, config: &str, mock: MockLlm, allow: &[&str]) -> Self {
+        Self { mock, server: Served::launch("info", config, allow, Some(roots)).await }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.server.client()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.mock.url())
+    }
+}
