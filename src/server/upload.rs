@@ -157,3 +157,32 @@ impl Body for Upload {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_is_waited_for_so_long_and_no_longer() {
+        let progress = Progress::default();
+        let start = Instant::now();
+        assert_eq!(progress.head(std::future::pending::<()>(), LIMIT).await, None);
+        assert_eq!(start.elapsed(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_upload_moves_the_answer_may_take_its_time() {
+        let progress = Progress::default();
+        let start = Instant::now();
+        let upload = async {
+            for _ in 0..20 {
+                tokio::time::sleep(LIMIT / 2).await;
+                progress.move_on();
+            }
+        };
+        let (answer, ()) = tokio::join!(progress.head(std::future::pending::<()>(), LIMIT), upload);
+        assert_eq!((answer, start.elapsed()), (None, LIMIT * 11), "10 s after the last piece, not after the first");
+    }
+}

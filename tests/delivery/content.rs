@@ -115,3 +115,17 @@ async fn a_length_is_there_when_the_upstream_gave_one_or_the_answer_is_buffered(
         assert_eq!(within("the body", response.into_body().collect()).await.unwrap().to_bytes().len(), 1000);
     }
 }
+
+#[tokio::test]
+async fn a_request_of_every_method_arrives_as_it_was_sent() {
+    let relay = Relay::start().await;
+    let client = relay.client();
+    for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+        let body: Vec<u8> = if method == "GET" { Vec::new() } else { (0..=255).collect() };
+        let size = body.len();
+        let response = whole(&client, request(method, &relay.url("/raw/echo?a=1&b=%20"), body)).await.unwrap();
+        let echo: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!((&echo["method"], &echo["length"]), (&method.into(), &size.into()));
+    }
+    assert!(relay.mock.requests().iter().all(|request| request.path == "/raw/echo?a=1&b=%20"));
+}

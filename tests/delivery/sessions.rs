@@ -3,9 +3,11 @@
 use xllm_proxy::client::{Client, Fault};
 
 use super::support::{
+    LIMIT,
     mitm::Mitm,
     relay::Relay,
-    request::{Bystander, assert_error, get, whole},
+    request::{Bystander, assert_error, call, chunk, get, whole},
+    within,
 };
 
 #[tokio::test]
@@ -51,4 +53,39 @@ async fn a_session_without_requests_ends_and_the_next_request_opens_another() {
     mitm.left(1).await;
     assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
     assert_eq!(mitm.tapes().len(), 2);
+}
+
+#[tokio::test]
+async fn a_busy_session_serves_while_another_is_opened_beside_it() {
+    let relay = Relay::start().await;
+    let mitm = Mitm::listen(relay.address.parse().unwrap()).await;
+    let client = relay.builder(&mitm.address()).sessions(2).build();
+    let mut open = Vec::new();
+    for _ in 0..65 {
+        let url = relay.url("/raw/gated?gate=all&chunks=1&size=10");
+        open.push(call(&client, get(&url)).await.unwrap().into_body());
+    }
+    within("the second session", async {
+        while mitm.tapes().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
+    relay.mock.release("all", 65);
+    for mut body in open {
+        assert_eq!(chunk(&mut body).await.unwrap().len(), 10);
+        assert_eq!(chunk(&mut body).await, None);
+    }
+    assert_eq!(mitm.tapes().len(), 2, "and no third");
+}
+
+#[tokio::test]
+async fn a_client_that_was_closed_says_so() {
+    let relay = Relay::start().await;
+    let client = relay.client();
+    client.connect().await.unwrap();
+    client.close(LIMIT).await;
+    let error = whole(&client, get(&relay.url("/raw/binary"))).await.unwrap_err();
+    assert_error(&error, "client-closed", Fault::Client, true);
 }

@@ -115,3 +115,12 @@ async fn an_upstream_that_speaks_no_tls_is_named() {
     let stand = Stand::with("[limits]\nconnect_seconds = 0.3", &[&plain]).await;
     assert_fails(&stand, get(&plain), "upstream-unreachable", Upstream, true).await;
 }
+
+#[tokio::test]
+async fn an_answer_with_more_trailers_than_a_list_holds_fails_alone() {
+    let trailers: Vec<_> = (0..300).map(|number| format!("t{number}: secret-value\r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n{}\r\n", trailers.concat());
+    let url = upstream::saying(answer, Then::Hold).await;
+    let stand = Stand::with("", &[&url]).await;
+    assert_fails(&stand, get(&url), "head-too-large", Upstream, false).await;
+}

@@ -94,7 +94,8 @@ impl Connection {
             exchanges: config.exchanges,
             credit: config.credit,
             buffered: config.buffered,
-            idle: config.idle.as_secs(),
+            // Rounded up: a client that trusts it must not think that the session is over at once.
+            idle: config.idle.as_secs() + u64::from(config.idle.subsec_nanos() > 0),
             unix_ms,
             node: None,
             hold: 0,
