@@ -1,8 +1,10 @@
-use super::*;
+use tokio::time::Instant;
+
+use super::{super::session::Incoming, *};
 use crate::proto::{
-    AES_GCM, ClientConfig, Credential, Profile, ServerConfig, ServerKey,
+    AES_GCM, ClientConfig, Connection, Credential, Profile, ServerConfig, ServerKey,
     crypto::Secret,
-    frame::{BodyLength, Mode, Policy},
+    frame::{BodyLength, Mode, Policy, Response},
     limits,
 };
 

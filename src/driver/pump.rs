@@ -1,0 +1,286 @@
+//! The task that moves a session's bytes.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::Sleep,
+};
+
+use super::session::{Exchange, Session};
+use crate::proto::{
+    Closed, Error, Event, KeyId, Psk,
+    frame::{GoAway, Request},
+    handshake::ServerHello,
+    limits::{HELLO, LENGTH, RECORD_PLAINTEXT, TAG},
+};
+
+/// Bytes to have room for before a read: one record, so that a full-speed stream is read in whole records.
+const READ: usize = LENGTH + RECORD_PLAINTEXT + TAG;
+/// Bytes that may wait for a key look-up: beyond this the peer is not read.
+const UNREAD: usize = HELLO + 2 * READ;
+/// Bytes that the kernel may hold unsent before it takes more.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
+const UNSENT: u32 = 128 * 1024;
+/// How long a peer may take for what is left to say when the session is over.
+const STUCK: Duration = Duration::from_secs(20);
+/// How long the peer may take to close after the last word.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What happens to a session as a whole. Called by the pump, outside the lock.
+pub(crate) trait Hook: Send {
+    /// Server: the key of this client, if it may come in.
+    fn key(&mut self, id: KeyId) -> Option<Psk>;
+    /// The peer proved its key.
+    fn established(&mut self, hello: Option<ServerHello>);
+    /// Server: what came before that was wrong.
+    fn rejected(&mut self, error: Error);
+    /// Server: an exchange was opened.
+    fn request(&mut self, exchange: Exchange, request: Box<Request>);
+    /// Client: no new exchanges.
+    fn going_away(&mut self, goaway: &GoAway);
+    /// It is over.
+    fn closed(&mut self, why: &Closed);
+}
+
+struct Pump<T, H> {
+    io: T,
+    session: Session,
+    hook: H,
+    input: BytesMut,
+    output: BytesMut,
+    /// The output was written, but not flushed (TLS buffers).
+    unflushed: bool,
+    timer: Pin<Box<Sleep>>,
+    events: Vec<Event>,
+    wake: Vec<Waker>,
+    /// Of the kernel's clock; the core is told its own.
+    unix_ms: fn() -> u64,
+}
+
+/// Runs a session until it is over.
+pub(crate) async fn drive<T, H>(io: T, session: Session, hook: H, unix_ms: fn() -> u64)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    H: Hook,
+{
+    let mut pump = Pump {
+        io,
+        timer: Box::pin(tokio::time::sleep_until(session.start)),
+        session,
+        hook,
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+        unflushed: false,
+        events: Vec::new(),
+        wake: Vec::new(),
+        unix_ms,
+    };
+    poll_fn(|cx| pump.poll(cx)).await;
+    pump.linger().await;
+}
+
+impl<T, H> Pump<T, H>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    H: Hook,
+{
+    /// Ready when the session is over. What was sealed before may still be to be written.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let (deadline, closed) = self.turn(cx);
+            if closed {
+                return Poll::Ready(());
+            }
+            let wrote = self.poll_write(cx);
+            let read = self.poll_read(cx);
+            let due = deadline.is_some_and(|deadline| self.poll_deadline(cx, deadline));
+            if !(wrote || read || due) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// One turn of the core: input in, output and events out. Gives the next deadline, and whether it is over.
+    fn turn(&mut self, cx: &Context<'_>) -> (Option<Duration>, bool) {
+        loop {
+            let now = self.session.now();
+            let mut state = self.session.lock();
+            if !self.input.is_empty() {
+                state.connection.receive(now, &mut self.input);
+            }
+            if self.output.is_empty() {
+                self.unflushed |= state.connection.poll_transmit(now, &mut self.output);
+            }
+            state.dispatch(&mut self.events, &mut self.wake);
+            if state.connection.is_draining() {
+                self.session.free.notify_waiters();
+            } else if state.connection.can_open() {
+                self.session.free.notify_one();
+            }
+            if !state.pump.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.pump = Some(cx.waker().clone());
+            }
+            let (deadline, closed) = (state.connection.poll_timeout(), state.connection.is_closed());
+            drop(state);
+            self.wake.drain(..).for_each(Waker::wake);
+            if self.events.is_empty() {
+                return (deadline, closed);
+            }
+            self.tell_hook();
+        }
+    }
+
+    fn tell_hook(&mut self) {
+        for event in self.events.drain(..) {
+            match event {
+                Event::Hello(id) => {
+                    let psk = self.hook.key(id);
+                    let answer = self.session.lock().connection.answer_hello(psk.as_ref(), (self.unix_ms)());
+                    debug_assert_eq!(answer, Ok(()), "a hello waits for its answer");
+                }
+                Event::Established(hello) => self.hook.established(hello),
+                Event::Rejected(error) => self.hook.rejected(error),
+                Event::Request(number, request) => {
+                    self.hook.request(Exchange { session: self.session.clone(), number }, request);
+                }
+                Event::GoAway(goaway) => self.hook.going_away(&goaway),
+                Event::Closed { why, .. } => self.hook.closed(&why),
+                _ => {}
+            }
+        }
+    }
+
+    /// Writes what is sealed; whether it is all written, and there may be more to seal.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let before = self.output.len();
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, &self.output) {
+                Poll::Ready(Ok(written)) if written > 0 => self.output.advance(written),
+                Poll::Ready(_) => {
+                    self.lost();
+                    return true;
+                }
+                Poll::Pending => return false,
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.io).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(_)) => self.lost(),
+                Poll::Pending => {}
+            }
+        }
+        before > 0
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.input.len() >= UNREAD {
+            return false;
+        }
+        self.input.reserve(READ);
+        match poll_read_buf(&mut self.io, cx, &mut self.input) {
+            Poll::Ready(Ok(read)) if read > 0 => true,
+            Poll::Ready(_) => {
+                self.lost();
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// The transport ended or failed: nothing more can be read or written.
+    fn lost(&mut self) {
+        self.output.clear();
+        self.unflushed = false;
+        self.session.lock().connection.receive_end();
+    }
+
+    /// Whether the deadline has passed; the core was told.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Duration) -> bool {
+        // A deadline beyond what the clock can say never comes.
+        let Some(at) = self.session.start.checked_add(deadline) else { return false };
+        if self.timer.deadline() != at {
+            self.timer.as_mut().reset(at);
+        }
+        let due = self.timer.as_mut().poll(cx).is_ready();
+        if due {
+            let now = self.session.now();
+            self.session.lock().connection.handle_timeout(now);
+        }
+        due
+    }
+
+    /// Writes what is left.
+    async fn last_words(&mut self) -> io::Result<()> {
+        loop {
+            while !self.output.is_empty() {
+                if self.io.write_buf(&mut self.output).await? == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+            }
+            let now = self.session.now();
+            if !self.session.lock().connection.poll_transmit(now, &mut self.output) {
+                return self.io.flush().await;
+            }
+        }
+    }
+
+    /// Ends the stream so that the peer gets the last word: closing with unread bytes would reset the connection, and what
+    /// the peer had not read yet would be lost.
+    async fn linger(mut self) {
+        if !matches!(tokio::time::timeout(STUCK, self.last_words()).await, Ok(Ok(()))) {
+            return;
+        }
+        let _ = tokio::time::timeout(LINGER, async {
+            if self.io.shutdown().await.is_ok() {
+                let mut sink = [0; 4096];
+                while matches!(self.io.read(&mut sink).await, Ok(read) if read > 0) {}
+            }
+        })
+        .await;
+    }
+}
+
+impl<T, H> Drop for Pump<T, H> {
+    /// Whoever waits for something learns that there will be nothing, however the pump came to its end.
+    fn drop(&mut self) {
+        let mut state = self.session.lock();
+        state.connection.receive_end();
+        let mut wake = Vec::new();
+        state.dispatch(&mut Vec::new(), &mut wake);
+        drop(state);
+        self.session.free.notify_waiters();
+        wake.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Settings of a TCP connection that carries tokens.
+///
+/// # Errors
+/// If the connection is gone already.
+pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+    // Without it, Nagle's algorithm holds a token back until the one before is acknowledged.
+    stream.set_nodelay(true)?;
+    // What the kernel has taken and not yet sent can be overtaken by nothing: on a slow link, a PING or CANCEL would wait behind
+    // megabytes.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
+}
+
+/// Reads what is there into the spare room of `buffer`.
+fn poll_read_buf<T: AsyncRead + Unpin>(io: &mut T, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    pin!(io.read_buf(buffer)).poll(cx)
+}
+
+#[cfg(all(test, feature = "client", feature = "server"))]
+mod tests;
