@@ -22,28 +22,26 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
 }
 
 /// What a failure before the response head means.
-pub(super) fn call_failed(error: &reqwest::Error, connect: Duration) -> Notice {
-    if let Some(resolve) = find::<ResolveError>(error) {
+pub(super) fn call_failed(error: &reqwest::Error, host: &str, connect: Duration) -> Notice {
+    let (code, fault, text) = if let Some(resolve) = find::<ResolveError>(error) {
         let (code, fault) = match resolve {
             ResolveError::Unresolved(_) => (Code::UpstreamUnresolved, Fault::Upstream),
             ResolveError::NotAllowed => (Code::AddressNotAllowed, Fault::Proxy),
         };
-        return Notice::new(code, fault, resolve.to_string()).retry_safe();
-    }
-    if error.is_connect() {
-        if let Some(tls) = find::<rustls::Error>(error) {
-            return Notice::new(Code::UpstreamTls, Fault::Upstream, format!("TLS with the upstream failed: {tls}"))
-                .retry_safe();
-        }
+        (code, fault, format!("the proxy cannot call {host}: {resolve}"))
+    } else if let Some(tls) = find::<rustls::Error>(error).filter(|_| error.is_connect()) {
+        (Code::UpstreamTls, Fault::Upstream, format!("TLS between the proxy and {host} failed: {tls}"))
+    } else if error.is_connect() {
         let why = if error.is_timeout() {
             format!("no connection within {} s", connect.as_secs_f64())
         } else {
             find::<io::Error>(error).map_or_else(|| "no connection".to_owned(), describe_io)
         };
-        return Notice::new(Code::UpstreamUnreachable, Fault::Upstream, format!("the upstream cannot be reached: {why}"))
-            .retry_safe();
-    }
-    broke(error, "before its answer began")
+        (Code::UpstreamUnreachable, Fault::Upstream, format!("the proxy cannot reach {host}: {why}"))
+    } else {
+        return broke(error, "before its answer began");
+    };
+    Notice::new(code, fault, text).retry_safe()
 }
 
 fn describe_io(error: &io::Error) -> String {

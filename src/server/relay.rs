@@ -114,7 +114,8 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
         Notice::new(Code::UpstreamTimeout, Fault::Upstream, text)
     })?;
     let upload_failed = || progress.failure().map(|failure| failed_upload(failure, limit));
-    let answer = answer.map_err(|error| upload_failed().unwrap_or_else(|| call_failed(&error, limits.connect()).into()))?;
+    let answer = answer
+        .map_err(|error| upload_failed().unwrap_or_else(|| call_failed(&error, &account.host, limits.connect()).into()))?;
     account.status = Some(answer.status().as_u16());
     if answer.status().is_informational() {
         let text = "the upstream wants to speak another protocol than HTTP";
