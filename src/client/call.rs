@@ -58,8 +58,7 @@ fn unexpected(incoming: Option<Incoming>) -> Error {
 
 fn head<B: http_body::Body>(parts: &http::request::Parts, body: &B, credit: u64) -> Result<Request, Error> {
     let mut id = [0; 16];
-    getrandom::fill(&mut id)
-        .map_err(|_| Error::new(Code::Internal.name(), Fault::Client, "the operating system gives no randomness"))?;
+    getrandom::fill(&mut id).map_err(|_| Error::no_randomness())?;
     if parts.uri.scheme().is_none() || parts.uri.authority().is_none() {
         let text = "the request's URL is not absolute: it needs scheme and host, as in https://api.openai.com/v1/models";
         return Err(Error::new(Code::RequestInvalid.name(), Fault::Client, text).retry_safe_if(true));

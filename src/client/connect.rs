@@ -141,8 +141,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut ephemeral = Secret::new([0; 32]);
-    getrandom::fill(ephemeral.expose_mut())
-        .map_err(|_| Error::new("internal", Fault::Client, "the operating system gives no randomness"))?;
+    getrandom::fill(ephemeral.expose_mut()).map_err(|_| Error::no_randomness())?;
     let config = ClientConfig {
         credential: settings.credential.clone(),
         profile: settings.profile,

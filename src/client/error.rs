@@ -85,6 +85,11 @@ impl Error {
         .retry_safe_if(unsent)
     }
 
+    /// No keys or IDs can be made.
+    pub(super) fn no_randomness() -> Self {
+        Self::new(Code::Internal.name(), Fault::Client, "the operating system gives no randomness")
+    }
+
     /// The proxy takes nothing new.
     pub(super) fn stopping() -> Self {
         let text = "the proxy is stopping: it finishes what is under way, and takes nothing new";

@@ -9,7 +9,7 @@ use super::{
     error::{Code, Error},
     frame::{self, BodyEnd, BodyLength, End, Headers, Mode, Receipt, Response, Stamps, is_bodiless, kind},
     limits::{CREDIT_MAX, FRAME_COST, HEAD, RECORD_PLAINTEXT, SEND_QUEUE},
-    wire::{put_varint, varint_len},
+    wire::{put_varint, varint, varint_len},
 };
 
 /// A piece that fits no record is begun in what is left of one only if this much of it fits; else it begins the next.
@@ -255,12 +255,10 @@ impl Exchange {
     }
 
     pub(super) fn push_cancel(&mut self, reason: frame::CancelReason) {
-        let mut payload = BytesMut::new();
-        put_varint(&mut payload, reason.number());
         self.draining = true;
         self.upload = Upload::Done;
         self.out.clear();
-        self.out.queue.push_back(Out::Plain(kind::CANCEL, payload.freeze()));
+        self.out.queue.push_back(Out::Plain(kind::CANCEL, varint(reason.number())));
     }
 
     /// Whether the REQUEST was not sealed yet.

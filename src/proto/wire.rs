@@ -1,6 +1,6 @@
 //! Bounded reading and writing of integers and pieces (section 1).
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::error::Error;
 
@@ -107,6 +107,13 @@ pub fn put_varint(out: &mut BytesMut, value: u64) {
             out.put_u64(0xc000_0000_0000_0000 | value);
         }
     }
+}
+
+/// The varint of `value` alone, as some payloads are.
+pub fn varint(value: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(varint_len(value));
+    put_varint(&mut out, value);
+    out.freeze()
 }
 
 #[cfg(test)]

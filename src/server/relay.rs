@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, header::CONTENT_LENGTH};
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 use url::Url;
@@ -121,10 +121,11 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
         let text = "the upstream wants to speak another protocol than HTTP";
         return Err(Notice::new(Code::UpstreamProtocol, Fault::Upstream, text).into());
     }
-    let relayed = Relayed { exchange, policy, stall: limits.stall(), head: method == Method::HEAD };
+    let answer = Answer::new(answer, method == Method::HEAD);
+    let relayed = Relayed { exchange, policy, stall: limits.stall() };
     let relayed = match request.mode {
-        Mode::Streaming => relayed.stream(answer.into(), account).await,
-        Mode::Buffered => relayed.buffer(answer.into(), limits.buffered_bytes, account).await,
+        Mode::Streaming => relayed.stream(answer, account).await,
+        Mode::Buffered => relayed.buffer(answer, limits.buffered_bytes, account).await,
     };
     // An upload that fails takes the call with it: it says why.
     relayed.map_err(|stop| upload_failed().unwrap_or(stop))
@@ -158,25 +159,15 @@ struct Relayed<'a> {
     exchange: &'a Exchange,
     policy: Policy,
     stall: Duration,
-    /// The request was HEAD.
-    head: bool,
 }
 
 impl Relayed<'_> {
-    /// Whether the answer has no body, whatever its head says of a length.
-    fn is_bodiless(&self, parts: &http::response::Parts) -> bool {
-        is_bodiless(self.head, parts.status.as_u16())
-    }
-
-    fn response(&self, parts: &http::response::Parts, length: Option<u64>) -> Response {
-        let headers = policy::apply(Direction::Response, self.policy, &parts.headers);
+    fn respond(&self, answer: &Answer, length: Option<u64>) -> Result<(), Stop> {
+        let headers = policy::apply(Direction::Response, self.policy, &answer.parts.headers);
         // A larger one than the protocol has is no length of anything.
         let length = length.filter(|length| *length <= VARINT_MAX);
-        Response { status: parts.status.as_u16(), headers: from_map(&headers), length }
-    }
-
-    fn respond(&self, response: &Response) -> Result<(), Stop> {
-        self.call(|connection, now, number| connection.respond(now, number, response))
+        let response = Response { status: answer.parts.status.as_u16(), headers: from_map(&headers), length };
+        self.call(|connection, now, number| connection.respond(now, number, &response))
     }
 
     /// A call of the core. `too-large` is the upstream's fault; an exchange that is over is known to the client.
@@ -193,27 +184,30 @@ impl Relayed<'_> {
         })
     }
 
-    async fn next(&self, body: &mut reqwest::Body) -> Result<Option<Frame<Bytes>>, Stop> {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-        match timeout(self.stall, frame).await {
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(frame))) => Ok(Some(frame)),
-            Ok(Some(Err(error))) => Err(body_failed(&error).into()),
-            Err(_) => {
+    /// The next piece of an answer's body; its trailers are kept when they come.
+    async fn next(&self, answer: &mut Answer) -> Result<Option<Bytes>, Stop> {
+        while !answer.bodiless {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut answer.body).poll_frame(cx));
+            let frame = timeout(self.stall, frame).await.map_err(|_| {
                 let text = format!("the upstream was silent for {} s in the middle of its answer", self.stall.as_secs_f64());
-                Err(Notice::new(Code::UpstreamStalled, Fault::Upstream, text).into())
+                Notice::new(Code::UpstreamStalled, Fault::Upstream, text)
+            })?;
+            let Some(frame) = frame else { break };
+            match frame.map_err(|error| body_failed(&error))?.into_data() {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(frame) => {
+                    let found = frame.into_trailers().unwrap_or_default();
+                    answer.trailers = policy::fields(Direction::Response, self.policy, &found);
+                }
             }
         }
+        Ok(None)
     }
 
-    fn trailers(&self, trailers: &HeaderMap) -> HeaderMap {
-        policy::fields(Direction::Response, self.policy, trailers)
-    }
-
+    /// Gives on a piece, and waits until there is room for another: the upstream is read no faster than the client takes.
     async fn send(&self, bytes: Bytes, account: &mut Account) -> Result<(), Stop> {
-        // Asked before the upstream is read on: it is read no faster than the client takes.
         account.bytes += bytes.len() as u64;
-        account.pieces += 1;
+        account.pieces += u64::from(!bytes.is_empty());
         self.call(|connection, now, number| connection.send_data(now, number, bytes))?;
         if self.exchange.room().await { Ok(()) } else { Err(Stop::Abandoned) }
     }
@@ -223,50 +217,56 @@ impl Relayed<'_> {
     }
 
     /// Each piece at once.
-    async fn stream(&self, answer: http::Response<reqwest::Body>, account: &mut Account) -> Result<(), Stop> {
-        let (parts, mut body) = answer.into_parts();
-        let bodiless = self.is_bodiless(&parts);
-        // What the framing says: beside it, a header may say something else.
-        let length = if bodiless { declared(&parts.headers) } else { body.size_hint().exact() };
-        self.respond(&self.response(&parts, length))?;
-        let mut trailers = HeaderMap::new();
-        while !bodiless && let Some(frame) = self.next(&mut body).await? {
-            match frame.into_data() {
-                Ok(bytes) => self.send(bytes, account).await?,
-                Err(frame) => trailers = frame.into_trailers().map(|found| self.trailers(&found)).unwrap_or_default(),
-            }
+    async fn stream(&self, mut answer: Answer, account: &mut Account) -> Result<(), Stop> {
+        self.respond(&answer, answer.length())?;
+        while let Some(bytes) = self.next(&mut answer).await? {
+            self.send(bytes, account).await?;
         }
-        self.end(&trailers)
+        self.end(&answer.trailers)
     }
 
     /// All of it, or an error and no half answer.
-    async fn buffer(&self, answer: http::Response<reqwest::Body>, limit: u64, account: &mut Account) -> Result<(), Stop> {
-        let (parts, mut body) = answer.into_parts();
+    async fn buffer(&self, mut answer: Answer, limit: u64, account: &mut Account) -> Result<(), Stop> {
         let too_large = || {
             let text = format!("the answer is over the proxy's limit of {limit} bytes for buffered mode; use streaming mode");
-            Stop::from(Notice::new(Code::ResponseTooLarge, Fault::Upstream, text))
+            Notice::new(Code::ResponseTooLarge, Fault::Upstream, text)
         };
-        let bodiless = self.is_bodiless(&parts);
-        if !bodiless && body.size_hint().exact().is_some_and(|length| length > limit) {
-            return Err(too_large());
+        if !answer.bodiless && answer.length().is_some_and(|length| length > limit) {
+            return Err(too_large().into());
         }
         // One piece of memory: many small pieces would cost many times their size.
-        let (mut whole, mut trailers) = (BytesMut::new(), HeaderMap::new());
-        while !bodiless && let Some(frame) = self.next(&mut body).await? {
-            match frame.into_data() {
-                Ok(bytes) => {
-                    if (whole.len() + bytes.len()) as u64 > limit {
-                        return Err(too_large());
-                    }
-                    whole.extend_from_slice(&bytes);
-                }
-                Err(frame) => trailers = frame.into_trailers().map(|found| self.trailers(&found)).unwrap_or_default(),
+        let mut whole = BytesMut::new();
+        while let Some(bytes) = self.next(&mut answer).await? {
+            if (whole.len() + bytes.len()) as u64 > limit {
+                return Err(too_large().into());
             }
+            whole.extend_from_slice(&bytes);
         }
-        let length = if bodiless { declared(&parts.headers) } else { Some(whole.len() as u64) };
-        self.respond(&self.response(&parts, length))?;
+        self.respond(&answer, if answer.bodiless { answer.length() } else { Some(whole.len() as u64) })?;
         self.send(whole.freeze(), account).await?;
-        self.end(&trailers)
+        self.end(&answer.trailers)
+    }
+}
+
+/// An upstream's answer.
+struct Answer {
+    parts: http::response::Parts,
+    body: reqwest::Body,
+    trailers: HeaderMap,
+    /// It has no body, whatever its head says of a length.
+    bodiless: bool,
+}
+
+impl Answer {
+    fn new(answer: reqwest::Response, to_head: bool) -> Self {
+        let bodiless = is_bodiless(to_head, answer.status().as_u16());
+        let (parts, body) = http::Response::from(answer).into_parts();
+        Self { parts, body, trailers: HeaderMap::new(), bodiless }
+    }
+
+    /// The length that it declared: what the framing says, beside which a header may say something else.
+    fn length(&self) -> Option<u64> {
+        if self.bodiless { declared(&self.parts.headers) } else { self.body.size_hint().exact() }
     }
 }
 

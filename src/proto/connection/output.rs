@@ -11,7 +11,7 @@ use super::{
         frame::{self, Ping, kind},
         limits::{LENGTH, RECORD_PLAINTEXT, TRANSMIT_BATCH},
         record::Sealer,
-        wire::{put_varint, varint_len},
+        wire::{varint, varint_len},
     },
     Closed, Connection, Event,
 };
@@ -78,8 +78,7 @@ impl Connection {
             && let Some(exchange) = self.crediting.pop_front()
         {
             let Some(open) = self.exchanges.get_mut(&exchange).filter(|open| !open.draining) else { continue };
-            let mut amount = BytesMut::new();
-            put_varint(&mut amount, open.take_owed());
+            let amount = varint(open.take_owed());
             open.crediting = false;
             let _fits = put_small(out, text, kind::CREDIT, exchange, None, &amount);
         }

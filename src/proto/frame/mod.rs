@@ -20,7 +20,7 @@ use super::{
     error::{Code, Error},
     limits,
     role::Role,
-    wire::{Reader, put_varint, varint_len},
+    wire::{Reader, put_varint, varint, varint_len},
 };
 
 /// Frame types (section 5.1).
@@ -268,11 +268,6 @@ impl fmt::Debug for Frame {
 impl Frame {
     /// Appends this frame. The hot path writes DATA without building a `Frame`; this serves the rest, and tests.
     pub fn encode(&self, exchange: u32, out: &mut BytesMut) -> Result<(), Error> {
-        let varint = |value: u64| {
-            let mut bytes = BytesMut::new();
-            put_varint(&mut bytes, value);
-            bytes.freeze()
-        };
         let (kind, seq, payload) = match self {
             Self::Request(request) => (kind::REQUEST, None, request.encode()?),
             Self::Body(body) => (kind::BODY, None, body.clone()),
