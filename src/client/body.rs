@@ -16,7 +16,7 @@ use super::{Error, pool::Pool};
 use crate::{
     driver::{Exchange, Incoming},
     http::{
-        policy::{self, Direction},
+        policy::{Direction, Filter},
         to_map,
     },
     proto::{
@@ -140,7 +140,7 @@ impl Body {
                 self.receipt = Some(end.receipt);
                 match to_map(&end.trailers) {
                     Ok(trailers) => {
-                        let trailers = policy::fields(Direction::Response, Policy::Pass, &trailers);
+                        let trailers = Filter::new(Direction::Response, Policy::Pass).fields(&trailers);
                         self.trailers = (!trailers.is_empty()).then_some(trailers);
                         Ok(None)
                     }

@@ -11,7 +11,7 @@ use crate::{
     driver::{Exchange, Incoming},
     http::{
         from_map,
-        policy::{self, Direction},
+        policy::{Direction, Filter},
         to_map,
     },
     proto::{
@@ -64,7 +64,7 @@ fn head<B: http_body::Body>(parts: &http::request::Parts, body: &B, credit: u64)
         return Err(Error::new(Code::RequestInvalid.name(), Fault::Client, text).retry_safe_if(true));
     }
     // What belongs to the hop from the caller to here ends here; the rest is the proxy's to judge.
-    let headers = from_map(&policy::apply(Direction::Request, Policy::Pass, &parts.headers));
+    let headers = from_map(&Filter::new(Direction::Request, Policy::Pass).apply(&parts.headers));
     let takes_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     Ok(Request {
         id,
@@ -180,7 +180,7 @@ fn assemble(response: &Response) -> Result<http::response::Parts, Error> {
         |what: &str| Error::new(Code::UpstreamProtocol.name(), Fault::Upstream, format!("the answer's head is wrong: {what}"));
     let headers = to_map(&response.headers).map_err(|error| wrong(&error.to_string()))?;
     // What does not travel is dropped here as well (section 1.4): the framing is ours.
-    let mut headers = policy::fields(Direction::Response, Policy::Pass, &headers);
+    let mut headers = Filter::new(Direction::Response, Policy::Pass).fields(&headers);
     if let Some(length) = response.length.filter(|_| response.status != 204) {
         headers.insert(CONTENT_LENGTH, length.into());
     }

@@ -2,10 +2,13 @@
 
 use std::{net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::origins::{NotAnOrigin, Origins};
-use crate::proto::{Profile, frame::Policy, limits, wire::VARINT_MAX};
+use crate::{
+    http::policy::{RuleError, Rules},
+    proto::{Profile, frame::Policy, limits, wire::VARINT_MAX},
+};
 
 /// The annotated example, which a test loads.
 pub const EXAMPLE: &str = include_str!("../../xllm-proxy.example.toml");
@@ -23,6 +26,10 @@ pub struct Config {
     pub profile: Profile,
     /// The loosest header policy that clients may use.
     pub headers: Policy,
+    /// Changes to that policy for what goes to upstreams.
+    pub request_headers: Rules,
+    /// Changes to that policy for what goes to clients.
+    pub response_headers: Rules,
     /// Bounds on everything that a peer controls.
     pub limits: Limits,
 }
@@ -132,30 +139,77 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
-    /// Not valid TOML, or an unknown key; the message shows the line.
-    #[error("{0}: {1}")]
-    Syntax(PathBuf, Box<toml::de::Error>),
+    /// Not valid TOML, or an unknown key. The line itself is not shown: it may hold a value of `set`, which may be a secret.
+    #[error("{path}, line {line}, column {column}: {what}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What is wrong there.
+        what: String,
+    },
     /// A number out of its range.
     #[error("{0} must be {1}")]
     Range(&'static str, &'static str),
     /// Not an origin.
     #[error("origins.allow: {0}")]
     Origin(#[from] NotAnOrigin),
+    /// Rules for headers that cannot be used; the table they are in.
+    #[error("[{0}]: {1}")]
+    Rules(&'static str, RuleError),
     /// Not a profile.
     #[error("profile: {0}")]
     Profile(#[from] crate::proto::profile::UnknownProfile),
 }
 
+impl ConfigError {
+    fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        let column = 1 + before.chars().rev().take_while(|&character| character != '\n').count();
+        Self::Syntax { path: path.into(), line, column, what: error.message().to_owned() }
+    }
+}
+
 /// The file as it is written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
     profile: Option<String>,
     headers: Option<HeaderPolicy>,
+    request_headers: RulesFile,
+    response_headers: RulesFile,
     origins: OriginsFile,
     limits: Limits,
+}
+
+/// No `Debug`: the values of `set` may be secrets.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RulesFile {
+    keep: Vec<String>,
+    drop: Vec<String>,
+    #[serde(deserialize_with = "names_and_texts")]
+    set: Vec<(String, String)>,
+}
+
+/// A table of texts. What serde says of a value of another type would show it.
+fn names_and_texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    let wrong = || D::Error::custom("`set` is a table of names and texts, as in: set = { x-team = \"research\" }");
+    let toml::Value::Table(table) = toml::Value::deserialize(from)? else { return Err(wrong()) };
+    let text = |(name, value)| if let toml::Value::String(text) = value { Ok((name, text)) } else { Err(wrong()) };
+    table.into_iter().map(text).collect()
+}
+
+impl RulesFile {
+    fn rules(self, table: &'static str) -> Result<Rules, ConfigError> {
+        Rules::new(&self.keep, &self.drop, self.set).map_err(|error| ConfigError::Rules(table, error))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -194,6 +248,8 @@ impl TryFrom<File> for Config {
                 Some(HeaderPolicy::Sdk) => Policy::Sdk,
                 None | Some(HeaderPolicy::Pass) => Policy::Pass,
             },
+            request_headers: file.request_headers.rules("request_headers")?,
+            response_headers: file.response_headers.rules("response_headers")?,
             limits: file.limits,
         })
     }
@@ -214,7 +270,7 @@ impl Config {
     /// # Errors
     /// What is wrong, with line and key where there is one.
     pub fn parse(text: &str, path: &Path, allow: &[String]) -> Result<Self, ConfigError> {
-        let mut file: File = toml::from_str(text).map_err(|error| ConfigError::Syntax(path.into(), Box::new(error)))?;
+        let mut file: File = toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))?;
         file.origins.allow.extend_from_slice(allow);
         file.try_into()
     }
@@ -235,6 +291,14 @@ mod tests {
         assert_eq!(example.listen, default.listen);
         assert_eq!(example.origins.list(), default.origins.list());
         assert_eq!((example.profile, example.headers), (default.profile, default.headers));
+        for (rules, of_defaults) in
+            [(&example.request_headers, &default.request_headers), (&example.response_headers, &default.response_headers)]
+        {
+            assert!(rules.is_empty() && of_defaults.is_empty());
+        }
+        for name in ["[request_headers]", "[response_headers]", "keep = ", "drop = ", "set = "] {
+            assert!(EXAMPLE.contains(&format!("\n{name}")), "the example lacks {name}");
+        }
         for name in format!("{:?}", default.limits).split_whitespace().filter_map(|word| word.strip_suffix(':')) {
             assert!(EXAMPLE.contains(&format!("\n{name} = ")), "the example lacks {name}");
         }
@@ -242,9 +306,46 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_with_their_line() {
-        for text in ["lisen = '0.0.0.0:1'", "[limits]\nsession = 1", "[origins]\nalow = []", "[typo]"] {
+        for (text, place) in [
+            ("lisen = '0.0.0.0:1'", "line 1, column 1"),
+            ("[limits]\nsession = 1", "line 2, column 1"),
+            ("[origins]\nalow = []", "line 2, column 1"),
+            ("\n[typo]", "line 2, column 2"),
+            ("[response_headers]\n keeps = []", "line 2, column 2"),
+        ] {
             let error = parse(text).expect_err("refused");
-            assert!(error.contains("unknown field") && error.contains("line"), "{error}");
+            assert!(error.contains("unknown field") && error.contains(place), "{error}");
+        }
+    }
+
+    #[test]
+    fn rules_that_cannot_be_used_are_refused_with_their_table() {
+        for (text, expected) in [
+            ("[request_headers]\nkeep = ['host']", "[request_headers]: `host` is made anew"),
+            ("[response_headers]\nkeep = ['a']\ndrop = ['A']", "[response_headers]: `a` stands in both"),
+            ("[request_headers.set]\nx-team = 7", "`set` is a table of names and texts"),
+        ] {
+            let error = parse(text).expect_err("refused");
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_about_a_header_that_is_set_does_not_show_its_value() {
+        for text in [
+            "set = { authorization = \"secret",
+            "set = { authorization = secret }",
+            "set = { authorization = ['secret'] }",
+            "set = 'secret'",
+            "set = { authorization = \"secret\\n\" }",
+            "set = { \"authorization: secret\" = '' }",
+            "authorization = 'secret'",
+            "keep = ['authorization: secret']",
+        ] {
+            let text = format!("[request_headers]\n{text}");
+            let error = Config::parse(&text, Path::new("test.toml"), &[]).expect_err("refused");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("secret") && shown.contains("request_headers") | shown.contains("line 2"), "{shown}");
         }
     }
 

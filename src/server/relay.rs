@@ -19,12 +19,12 @@ use crate::{
     driver::Exchange,
     http::{
         check_method, check_url, from_map,
-        policy::{self, Direction},
+        policy::{Direction, Filter},
         to_map,
     },
     proto::{
         Code, Connection, Error, Fault,
-        frame::{BodyLength, Mode, Notice, Policy, Request, Response, is_bodiless},
+        frame::{BodyLength, Mode, Notice, Request, Response, is_bodiless},
         wire::VARINT_MAX,
     },
 };
@@ -90,6 +90,8 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
     let headers = to_map(&request.headers)
         .map_err(|error| Notice::new(Code::RequestInvalid, Fault::Client, error.to_string()).retry_safe())?;
     let policy = request.policy.min(server.config.headers);
+    let up = Filter::new(Direction::Request, policy).with(&server.config.request_headers);
+    let down = Filter::new(Direction::Response, policy).with(&server.config.response_headers);
     let limits = &server.config.limits;
     account.host = url.host_str().unwrap_or_default().to_owned();
     let verdict = server.config.origins.judge(&url);
@@ -103,7 +105,7 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
         return Err(upload_too_large(limit).retry_safe().into());
     }
     let progress = Arc::new(Progress::default());
-    let mut call = upstream.client().request(method.clone(), url).headers(policy::apply(Direction::Request, policy, &headers));
+    let mut call = upstream.client().request(method.clone(), url).headers(up.apply(&headers));
     if request.body != BodyLength::None {
         let body = Upload::new(exchange.clone(), request.body, limit, policy, progress.clone());
         call = call.body(reqwest::Body::wrap(body));
@@ -122,7 +124,7 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
         return Err(Notice::new(Code::UpstreamProtocol, Fault::Upstream, text).into());
     }
     let answer = Answer::new(answer, method == Method::HEAD);
-    let relayed = Relayed { exchange, policy, stall: limits.stall() };
+    let relayed = Relayed { exchange, filter: down, stall: limits.stall() };
     let relayed = match request.mode {
         Mode::Streaming => relayed.stream(answer, account).await,
         Mode::Buffered => relayed.buffer(answer, limits.buffered_bytes, account).await,
@@ -157,13 +159,13 @@ fn upload_too_large(limit: u64) -> Notice {
 /// Relays one answer.
 struct Relayed<'a> {
     exchange: &'a Exchange,
-    policy: Policy,
+    filter: Filter<'a>,
     stall: Duration,
 }
 
 impl Relayed<'_> {
     fn respond(&self, answer: &Answer, length: Option<u64>) -> Result<(), Stop> {
-        let headers = policy::apply(Direction::Response, self.policy, &answer.parts.headers);
+        let headers = self.filter.apply(&answer.parts.headers);
         // A larger one than the protocol has is no length of anything.
         let length = length.filter(|length| *length <= VARINT_MAX);
         let response = Response { status: answer.parts.status.as_u16(), headers: from_map(&headers), length };
@@ -197,7 +199,7 @@ impl Relayed<'_> {
                 Ok(bytes) => return Ok(Some(bytes)),
                 Err(frame) => {
                     let found = frame.into_trailers().unwrap_or_default();
-                    answer.trailers = policy::fields(Direction::Response, self.policy, &found);
+                    answer.trailers = self.filter.fields(&found);
                 }
             }
         }

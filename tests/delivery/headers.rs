@@ -105,6 +105,31 @@ async fn the_server_can_demand_a_stricter_policy() {
 }
 
 #[tokio::test]
+async fn the_rules_of_the_server_change_the_policy_in_both_directions() {
+    let rules = "
+        [request_headers]
+        keep = ['x-stainless-os', 'x-hop']
+        drop = ['Anthropic-*', 'te']
+        set = { User-Agent = 'ours/2', x-note = 'theirs' }
+        [response_headers]
+        keep = ['set-cookie', 'openai-*', 'x-hop']
+        drop = ['x-*']
+        set = { x-via = 'the relay' }";
+    let (up, down) = through(Policy::Neutral, rules).await;
+    let expected = [
+        "accept: text/event-stream",
+        "authorization: Bearer sk-secret-key",
+        "user-agent: ours/2",
+        "x-api-key: k",
+        "x-note: theirs",
+        "x-stainless-os: Linux",
+    ];
+    assert_eq!(up, expected);
+    assert_eq!(down[..3], ["content-length: 2", "content-type: text/plain", "openai-version: 1"]);
+    assert_eq!(down[3..], ["retry-after: 7", "set-cookie: c=1", "set-cookie: d=2", "x-via: the relay"]);
+}
+
+#[tokio::test]
 async fn repeated_headers_keep_their_order() {
     let relay = Relay::start().await;
     // More than the HTTP library's own limit of 100.
