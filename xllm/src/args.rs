@@ -1,7 +1,7 @@
 //! The command line, typed. What it means together with configuration and
 //! environment is worked out in `options`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
@@ -12,6 +12,7 @@ Examples:
   xllm --file photo.jpg --file notes.md \"What do these have in common?\"
   xllm -m openai/gpt-5-mini -o reasoning_effort=low \"Why is the sky blue?\"
   xllm demo               needs no key and no set-up
+  xllm gateway -- claude  any program, its API calls through the relay
   xllm -- models          a prompt that is also a subcommand's name
 
 Exit codes: 0 done · 1 the API's error · 2 usage or configuration
@@ -40,6 +41,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Watch an answer come through the encrypted relay; needs no key, no network, no set-up
     Demo(DemoArgs),
+    /// Carry any SDK or program through the relay: a local endpoint to set as its base URL
+    Gateway(GatewayArgs),
     /// List the models and where their keys come from
     Models(ModelsArgs),
     /// Keep the proxy's credential in the system keyring
@@ -58,6 +61,55 @@ pub(crate) struct DemoArgs {
     /// What to ask the mock provider [default: Hello world]
     #[arg(value_name = "PROMPT")]
     pub(crate) prompt: Vec<String>,
+}
+
+const GATEWAY_EXAMPLES: &str = "\
+Examples:
+  xllm gateway                       prints the base URLs to set, and serves
+  xllm gateway -- claude             runs Claude Code with them set, ends with its exit code
+  xllm gateway -- python agent.py
+  curl http://127.0.0.1:8787/openai/v1/models
+  curl http://127.0.0.1:8787/x/https/api.mistral.ai/v1/models    any origin that the server allows
+
+Routes: /openai/v1/…, /anthropic/…, /gemini/…, /NAME/… for each [models.NAME] of the
+configuration, /x/https/HOST/… for the rest. Settings: [gateway] of the configuration.";
+
+/// `xllm gateway`
+#[derive(Debug, Default, Args)]
+#[command(after_help = GATEWAY_EXAMPLES)]
+pub(crate) struct GatewayArgs {
+    /// Address to listen on [default: 127.0.0.1:8787; with COMMAND, any free port]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Allow to listen beyond this machine; callers then have to present the token
+    /// in `XLLM_GATEWAY_TOKEN` or [gateway] token
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+
+    /// Header policy: neutral, sdk or pass (see docs/headers.md) [default: sdk]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) headers: Option<String>,
+
+    /// Write a comment into a silent event stream every so many seconds, for callers that
+    /// give up on silence
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) heartbeat: Option<u32>,
+
+    /// How long a request waits for a proxy that is away [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u32>,
+
+    /// Send the callers' own API keys, also where the configuration has one
+    #[arg(long)]
+    pub(crate) caller_keys: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+
+    /// Run this with the base URLs set, and end with its exit code
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// `xllm models`

@@ -11,7 +11,7 @@ use crate::{
     demo,
     env::Env,
     exit::{Exit, Failure},
-    init, key, models,
+    gateway, init, key, models,
     options::{Plan, Route},
     output::Output,
     prompt,
@@ -25,6 +25,10 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         None if cli.chat.init => init::run(&cli.chat).and_then(|text| print(&text)),
         None => chat(&cli.chat, &env).await,
         Some(Command::Demo(args)) => demo::run(&args, &env).await,
+        Some(Command::Gateway(args)) => match configured(&args.connection, &env) {
+            Ok(config) => gateway::run(&args, &config, &env).await,
+            Err(failure) => Err(failure),
+        },
         Some(Command::Models(args)) => configured(&args.connection, &env)
             .and_then(|config| models::run(&args.connection, &config, &env))
             .and_then(|text| print(&text)),

@@ -4,9 +4,25 @@ use url::{Host, Url};
 
 use crate::{config::Api, exit::Failure};
 
-/// The endpoint. `text` may be a base (`https://api.anthropic.com`), end with a
+/// The endpoint for chats. `text` may be a base (`https://api.anthropic.com`), end with a
 /// version (`…/v1`), or be the full endpoint. A query is kept.
 pub(crate) fn endpoint(text: &str, api: Api) -> Result<Url, Failure> {
+    let mut url = base(text, api)?;
+    let path = format!("{}{}", url.path().trim_end_matches('/'), chat(api));
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// What stands behind the base in the address for chats.
+const fn chat(api: Api) -> &'static str {
+    match api {
+        Api::Anthropic => "/messages",
+        Api::OpenAi => "/chat/completions",
+    }
+}
+
+/// What all addresses of a provider begin with, the version included: `https://api.anthropic.com/v1`.
+pub(crate) fn base(text: &str, api: Api) -> Result<Url, Failure> {
     let refused = |why: &str| {
         Failure::usage(format!("the provider's url {why}"))
             .remedy("write it like https://api.example.com or https://api.example.com/v1")
@@ -19,24 +35,20 @@ pub(crate) fn endpoint(text: &str, api: Api) -> Result<Url, Failure> {
         return Err(refused("must not hold a user name or password"));
     }
     url.set_fragment(None);
-    let (whole, last) = match api {
-        Api::Anthropic => ("/messages", "messages"),
-        Api::OpenAi => ("/chat/completions", "completions"),
-    };
     let path = url.path().trim_end_matches('/').to_owned();
-    let path = if path.ends_with(whole) && path.rsplit('/').next() == Some(last) {
-        path
+    let path = if let Some(base) = path.strip_suffix(chat(api)) {
+        base.to_owned()
     } else if path.split('/').any(is_version) {
-        path + whole
+        path
     } else {
-        path + "/v1" + whole
+        path + "/v1"
     };
     url.set_path(&path);
     Ok(url)
 }
 
 /// `v1`, `v1beta`, `v2`, …
-fn is_version(segment: &str) -> bool {
+pub(crate) fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 

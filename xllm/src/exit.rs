@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     Proxy,
     /// Stopped by this signal.
     Signal(u8),
+    /// As the program ended that was run.
+    Program(u8),
 }
 
 impl Exit {
@@ -30,6 +32,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Proxy => 3,
             Self::Signal(number) => 128 + number,
+            Self::Program(code) => code,
         }
     }
 }
@@ -64,6 +67,11 @@ impl Failure {
 
     pub(crate) fn proxy(message: impl Into<String>) -> Self {
         Self::new(Exit::Proxy, message)
+    }
+
+    /// The program to run cannot be run.
+    pub(crate) fn program(code: u8, message: impl Into<String>) -> Self {
+        Self::new(Exit::Program(code), message)
     }
 
     /// Adds what the user can do about it.

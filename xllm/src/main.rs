@@ -4,7 +4,8 @@
 //! main ─► command ─► chat ─► transport     one question, its answer
 //!                    chat ─► output        stdout and stderr
 //!         command ─► demo ─► chat          the same, with provider, relay and wire-tap around it
-//!         command, demo, chat ─► options ─► config, aliases, endpoint, key, prompt, output
+//!         command ─► gateway               a local endpoint that carries other programs' requests
+//!         command, demo, chat, gateway ─► options ─► config, aliases, endpoint, key, prompt, output
 //! ```
 //!
 //! `args` is what was typed, `options` what is meant. Every module below `command`
@@ -20,6 +21,7 @@ mod demo;
 mod endpoint;
 mod env;
 mod exit;
+mod gateway;
 mod init;
 mod key;
 mod keyring;

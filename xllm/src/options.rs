@@ -132,11 +132,7 @@ fn target(args: &ChatArgs, config: &Config, env: &Env, through_proxy: bool) -> R
     let provider = choice.provider.as_str();
     let (built_in, configured) = (catalog.built_in(provider), catalog.configured(provider));
     let own_url = configured.and_then(|configured| configured.url.as_ref());
-    let (api, url) = match (own_url, configured, built_in) {
-        (Some(url), Some(configured), _) => (configured.api, url.get()?),
-        (None, _, Some(built_in)) => (built_in.api, built_in.url.as_str()),
-        _ => return Err(Failure::usage(format!("[models.{provider}] needs a `url`"))),
-    };
+    let (api, url) = provider_url(&catalog, provider)?;
     let key = api_key(&catalog, provider, env);
     let key_remedy = match built_in {
         Some(built_in) => format!("export {}=…, or set api_key in [models.{provider}]", built_in.key_env),
@@ -164,6 +160,16 @@ fn target(args: &ChatArgs, config: &Config, env: &Env, through_proxy: bool) -> R
         model: choice.model,
         successor: choice.successor,
     })
+}
+
+/// How a provider is spoken to, and its address: the configuration's, else the built-in one.
+pub(crate) fn provider_url<'c>(catalog: &'c Catalog<'_>, provider: &str) -> Result<(Api, &'c str), Failure> {
+    let configured = catalog.configured(provider);
+    match (configured.and_then(|configured| Some((configured.api, configured.url.as_ref()?))), catalog.built_in(provider)) {
+        (Some((api, url)), _) => Ok((api, url.get()?)),
+        (None, Some(built_in)) => Ok((built_in.api, &built_in.url)),
+        (None, None) => Err(Failure::usage(format!("[models.{provider}] needs a `url`"))),
+    }
 }
 
 /// The key for a provider. One that only stands in the environment goes to the

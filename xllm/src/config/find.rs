@@ -55,8 +55,8 @@ pub(crate) fn load(named: Option<&Path>, env: &Env) -> Result<Config, Failure> {
 fn is_ours(text: &str) -> bool {
     let env = Env::default();
     match Table::parse(Source { name: "", text, env: &env }) {
-        Ok(root) => root.has("global") || root.has("models"),
-        Err(_) => text.lines().any(|line| line.starts_with("[global]") || line.starts_with("[models.")),
+        Ok(root) => root.has("global") || root.has("models") || root.has("gateway"),
+        Err(_) => text.lines().any(|line| ["[global]", "[models.", "[gateway"].iter().any(|table| line.starts_with(table))),
     }
 }
 

@@ -43,6 +43,29 @@ pub(crate) struct Global {
     pub(crate) model: Option<Text>,
 }
 
+/// `[gateway]`
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Gateway {
+    pub(crate) listen: Option<Text>,
+    pub(crate) token: Option<Text>,
+    pub(crate) headers: Option<Text>,
+    /// Seconds.
+    pub(crate) heartbeat: Option<u32>,
+    /// Seconds.
+    pub(crate) wait: Option<u32>,
+    pub(crate) caller_keys: Option<bool>,
+    pub(crate) request_headers: HeaderRules,
+    pub(crate) response_headers: HeaderRules,
+}
+
+/// `[gateway.request_headers]`, `[gateway.response_headers]`
+#[derive(Debug, Default, Clone)]
+pub(crate) struct HeaderRules {
+    pub(crate) keep: Vec<Text>,
+    pub(crate) drop: Vec<Text>,
+    pub(crate) set: Vec<(String, Text)>,
+}
+
 /// `[models.NAME]`
 #[derive(Debug, Clone)]
 pub(crate) struct Provider {
@@ -80,6 +103,7 @@ pub(crate) struct Config {
     /// What everybody should hear.
     pub(crate) warnings: Vec<String>,
     pub(crate) global: Global,
+    pub(crate) gateway: Gateway,
     pub(crate) providers: Vec<Provider>,
     pub(crate) aliases: Vec<Alias>,
 }
@@ -106,6 +130,9 @@ impl Config {
             };
             table.finish()?;
         }
+        if let Some(table) = root.table("gateway")? {
+            config.gateway = gateway(table)?;
+        }
         if let Some(table) = root.table("models")? {
             let source = table.source;
             for (name, line, value) in table.into_entries() {
@@ -126,8 +153,34 @@ impl Config {
     /// Whether the file itself holds a key.
     fn holds_secrets(&self) -> bool {
         let keys = self.providers.iter().map(|provider| &provider.api_key);
-        keys.chain([&self.global.proxy_key]).flatten().any(|key| key.literal && key.known().is_some())
+        let rules = [&self.gateway.request_headers, &self.gateway.response_headers];
+        keys.chain([&self.global.proxy_key, &self.gateway.token])
+            .flatten()
+            .chain(rules.iter().flat_map(|rules| rules.set.iter().map(|(_, value)| value)))
+            .any(|key| key.literal && key.known().is_some())
     }
+}
+
+fn gateway(mut table: Table<'_>) -> Result<Gateway, Failure> {
+    let gateway = Gateway {
+        listen: table.text("listen")?,
+        token: table.text("token")?,
+        headers: table.text("headers")?,
+        heartbeat: table.count("heartbeat")?,
+        wait: table.count("wait")?,
+        caller_keys: table.flag("caller_keys")?,
+        request_headers: header_rules(table.table("request_headers")?)?,
+        response_headers: header_rules(table.table("response_headers")?)?,
+    };
+    table.finish()?;
+    Ok(gateway)
+}
+
+fn header_rules(table: Option<Table<'_>>) -> Result<HeaderRules, Failure> {
+    let Some(mut table) = table else { return Ok(HeaderRules::default()) };
+    let rules = HeaderRules { keep: table.texts("keep")?, drop: table.texts("drop")?, set: table.map("set")? };
+    table.finish()?;
+    Ok(rules)
 }
 
 fn provider(name: &str, line: usize, mut table: Table<'_>) -> Result<Provider, Failure> {

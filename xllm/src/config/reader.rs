@@ -150,6 +150,30 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A list of strings.
+    pub(crate) fn texts(&mut self, key: &str) -> Result<Vec<Text>, Failure> {
+        let Some((line, value)) = self.take(key) else { return Ok(Vec::new()) };
+        let DeValue::Array(values) = value else { return self.mismatch(key, line, "a list of strings", &value) };
+        values
+            .into_iter()
+            .map(|value| match value.into_inner() {
+                DeValue::String(raw) => Text::expand(&raw, &self.source, line),
+                other => self.mismatch(key, line, "a list of strings", &other),
+            })
+            .collect()
+    }
+
+    /// A table of strings whose keys are the user's to name.
+    pub(crate) fn map(&mut self, key: &str) -> Result<Vec<(String, Text)>, Failure> {
+        let Some(table) = self.table(key)? else { return Ok(Vec::new()) };
+        let (source, path) = (table.source, table.path.clone());
+        let entry = |(name, line, value): Entry<'a>| match value {
+            DeValue::String(raw) => Ok((name, Text::expand(&raw, &source, line)?)),
+            other => Err(source.fault(line, &format!("`{path}.{name}` must be a string, not {}", article(other.type_str())))),
+        };
+        table.into_entries().into_iter().map(entry).collect()
+    }
+
     pub(crate) fn flag(&mut self, key: &str) -> Result<Option<bool>, Failure> {
         match self.take(key) {
             None => Ok(None),

@@ -1,0 +1,145 @@
+//! One request: is the caller one, where does it go, whose key does it carry; then the answer, as it comes.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONTENT_TYPE, LOCATION, UPGRADE},
+};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
+use xllm_proxy::{
+    client::{Body, Client},
+    http::METHODS,
+    proto::frame::is_bodiless,
+};
+
+use super::{
+    account::{Account, Outcome},
+    answer::{Answer, Relayed},
+    guard::Guard,
+    headers::Headers,
+    refusal::{Refusal, Shape},
+    route::{Provider, Routes, Target},
+};
+
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    pub(super) client: Client,
+    pub(super) routes: Routes,
+    pub(super) guard: Guard,
+    pub(super) headers: Headers,
+    pub(super) heartbeat: Option<Duration>,
+    /// What a person sees who opens the gateway in a browser.
+    pub(super) page: Bytes,
+}
+
+impl Gateway {
+    /// Answers one request. Dropping the future, as when the caller leaves, stops the upstream call.
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+        let mut account = Account::open(request.method(), request.uri().path());
+        match self.attempt(request).await {
+            Ok(Found::Page) => {
+                account.answered(StatusCode::OK);
+                account.end(Outcome::Complete);
+                let mut response = Response::new(Answer::Own(Some(self.page.clone())));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                response
+            }
+            Ok(Found::Answer { head, body, shape }) => {
+                account.answered(head.status);
+                let body = if let Some(body) = body {
+                    Answer::Relayed(Relayed::new(body, &head.headers, shape, self.heartbeat, account))
+                } else {
+                    account.end(Outcome::Complete);
+                    Answer::Own(None)
+                };
+                Response::from_parts(head, body)
+            }
+            Err(refusal) => {
+                account.end(Outcome::Refused(&refusal));
+                refusal.response().map(|body| Answer::Own(Some(body)))
+            }
+        }
+    }
+
+    async fn attempt(&self, request: Request<Incoming>) -> Result<Found, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let unshaped = Shape::of(&parts.headers);
+        self.guard.check(&parts.uri, &mut parts.headers).map_err(|refusal| refusal.shaped(unshaped))?;
+        if parts.uri.path() == "/" && matches!(parts.method, Method::GET | Method::HEAD) {
+            return Ok(Found::Page);
+        }
+        let Target { uri, shape, provider } = self.routes.resolve(&parts.uri, &parts.headers)?;
+        carried(&parts).map_err(|refusal| refusal.shaped(shape))?;
+        if let Some(provider) = provider {
+            let in_query = uri.query().is_some_and(|query| query.split('&').any(|field| field.starts_with("key=")));
+            provider.key.apply(shape, &mut parts.headers, in_query);
+        }
+
+        let to_head = parts.method == Method::HEAD;
+        parts.uri = uri;
+        self.headers.send(&mut parts);
+        let call = self.client.clone().oneshot(Request::from_parts(parts, body));
+        let (mut head, body) = call.await.map_err(|error| Refusal::from(&error).shaped(shape))?.into_parts();
+        self.headers.receive(&mut head);
+        if let Some(provider) = provider {
+            lead_back(provider, &mut head.headers);
+        }
+        let bodiless = is_bodiless(to_head, head.status.as_u16()) || is_empty(&body);
+        // A caller that is told of no body asks for none: the proxy's word that the answer is complete is heard here.
+        let body = if bodiless { finish(body).await.map_err(|refusal| refusal.shaped(shape))? } else { Some(body) };
+        Ok(Found::Answer { head, body, shape })
+    }
+}
+
+/// What was found for a request.
+enum Found {
+    /// The gateway's own page.
+    Page,
+    /// A provider's answer, in whose form errors are said from here on.
+    Answer { head: http::response::Parts, body: Option<Body>, shape: Shape },
+}
+
+fn is_empty(body: &Body) -> bool {
+    http_body::Body::size_hint(body).exact() == Some(0)
+}
+
+async fn finish(mut body: Body) -> Result<Option<Body>, Refusal> {
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|error| Refusal::from(&error))?;
+    }
+    Ok(None)
+}
+
+/// Refuses what of HTTP does not travel.
+fn carried(parts: &http::request::Parts) -> Result<(), Refusal> {
+    if parts.version < Version::HTTP_11 {
+        let text = "the gateway speaks HTTP/1.1 and HTTP/2: to HTTP/1.0, an answer that was cut off would look whole";
+        return Err(Refusal::not_carried(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text));
+    }
+    if parts.headers.contains_key(UPGRADE) && parts.version == Version::HTTP_11 && is_upgrade(&parts.headers) {
+        let text = "WebSockets and other upgrades do not travel through the relay; use the provider's HTTP API";
+        return Err(Refusal::not_carried(StatusCode::NOT_IMPLEMENTED, text));
+    }
+    if !METHODS.contains(&parts.method) {
+        let text = format!("the method {} does not travel through the relay", parts.method);
+        return Err(Refusal::not_carried(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    Ok(())
+}
+
+/// An offer of HTTP/2 (as curl makes with --http2) is none that must be taken.
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.get_all(UPGRADE).iter().any(|protocol| protocol != "h2c")
+}
+
+fn lead_back(provider: &Provider, headers: &mut HeaderMap) {
+    let location = headers.get(LOCATION).and_then(|location| provider.back(location.to_str().ok()?));
+    if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
+        headers.insert(LOCATION, location);
+    }
+}

@@ -1,0 +1,339 @@
+//! Which request goes where: `/NAME/…` to a provider, `/x/https/HOST/…` to any origin.
+//!
+//! Path and query pass byte for byte. Only their beginning is mended, where base URLs are pasted in several forms: with and
+//! without the version, with one slash too many, with the version twice because the SDK adds its own.
+
+use http::{HeaderMap, Uri, uri::Authority};
+
+use super::{
+    keys::Key,
+    refusal::{Refusal, Shape},
+};
+use crate::{
+    aliases::Catalog,
+    config::{Api, canonical},
+    endpoint::{base, is_version},
+    env::Env,
+    exit::Failure,
+    options::{api_key, provider_url},
+};
+
+/// Google's API, which `xllm` itself does not speak: (origin, version, variable of the key).
+const GEMINI: (&str, &str, &str) = ("https://generativelanguage.googleapis.com", "v1beta", "GEMINI_API_KEY");
+
+/// What stands behind the version in the APIs that have other paths, too; there alone a version that is missing is put in.
+const ANTHROPIC: &[&str] = &["messages", "models", "complete", "files", "skills", "organizations"];
+const GOOGLE: &[&str] = &["models", "files", "cachedContents", "tunedModels", "batches", "interactions", "openai"];
+
+/// A provider's way.
+#[derive(Debug, Clone)]
+pub(super) struct Provider {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) key: Key,
+    origin: String,
+    /// What stands before the version: empty, or `/openai`.
+    prefix: String,
+    version: String,
+    /// What the configured address asks with every request.
+    query: Option<String>,
+}
+
+/// All ways.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Routes {
+    providers: Vec<Provider>,
+}
+
+/// Where one request goes.
+#[derive(Debug, Clone)]
+pub(super) struct Target<'r> {
+    pub(super) uri: Uri,
+    pub(super) shape: Shape,
+    /// None for `/x/…`.
+    pub(super) provider: Option<&'r Provider>,
+}
+
+impl Routes {
+    /// The configured and the built-in providers; and what is wrong with those that are left out.
+    pub(super) fn new(catalog: &Catalog<'_>, env: &Env) -> (Self, Vec<Failure>) {
+        let (mut routes, mut faults) = (Self::default(), Vec::new());
+        for name in catalog.providers() {
+            match provider(catalog, name, env) {
+                Ok(provider) => routes.providers.push(provider),
+                Err(failure) => faults.push(failure),
+            }
+        }
+        if catalog.configured("gemini").is_none() {
+            let (origin, version, variable) = GEMINI;
+            routes.providers.push(Provider {
+                name: "gemini".to_owned(),
+                shape: Shape::Gemini,
+                key: Key::fallback(env.get(variable)),
+                origin: origin.to_owned(),
+                prefix: String::new(),
+                version: version.to_owned(),
+                query: None,
+            });
+        }
+        (routes, faults)
+    }
+
+    /// The providers' names as callers write them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.providers.iter().map(|provider| spoken(&provider.name))
+    }
+
+    pub(super) fn provider(&self, name: &str) -> Option<&Provider> {
+        let name = canonical(name);
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// Callers' keys come before the configuration's.
+    pub(super) fn yield_to_callers(&mut self) {
+        self.providers.iter_mut().for_each(|provider| provider.key.yield_to_callers());
+    }
+
+    /// Where a request goes.
+    pub(super) fn resolve(&self, uri: &Uri, headers: &HeaderMap) -> Result<Target<'_>, Refusal> {
+        let path = uri.path().trim_start_matches('/');
+        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+        if name == "x" {
+            return elsewhere(rest, uri.query(), headers);
+        }
+        let Some(provider) = self.provider(name) else {
+            let names: Vec<_> = self.names().collect();
+            let text = format!(
+                "no such route: the path begins with the provider, as in /openai/v1/…; there are /{}, and /x/https/HOST/…",
+                names.join(", /")
+            );
+            return Err(Refusal::unknown_route(text).shaped(Shape::of(headers)));
+        };
+        let query = match (&provider.query, uri.query()) {
+            (Some(base), Some(query)) => Some(format!("{base}&{query}")),
+            (Some(base), None) => Some(base.clone()),
+            (None, query) => query.map(str::to_owned),
+        };
+        let path = provider.path(rest);
+        let uri = target(&provider.origin, &path, query.as_deref()).map_err(|refusal| refusal.shaped(provider.shape))?;
+        Ok(Target { uri, shape: provider.shape, provider: Some(provider) })
+    }
+}
+
+/// A provider as it is called in paths.
+pub(super) fn spoken(name: &str) -> &str {
+    if name == "claude" { "anthropic" } else { name }
+}
+
+fn provider(catalog: &Catalog<'_>, name: &str, env: &Env) -> Result<Provider, Failure> {
+    let (api, url) = provider_url(catalog, name)?;
+    let base = base(url, api)?;
+    let path = base.path().trim_end_matches('/');
+    let (prefix, version) = match path.rsplit_once('/') {
+        Some((prefix, last)) if is_version(last) => (prefix, last),
+        _ => (path, ""),
+    };
+    let configured = catalog.configured(name).and_then(|provider| provider.api_key.as_ref()?.known());
+    Ok(Provider {
+        name: name.to_owned(),
+        shape: match api {
+            Api::Anthropic => Shape::Anthropic,
+            Api::OpenAi => Shape::OpenAi,
+        },
+        key: match configured {
+            Some(key) => Key::configured(key.clone()),
+            None => Key::fallback(api_key(catalog, name, env).as_ref().map(crate::secret::Secret::expose)),
+        },
+        origin: base.origin().ascii_serialization(),
+        prefix: prefix.to_owned(),
+        version: version.to_owned(),
+        query: base.query().map(str::to_owned),
+    })
+}
+
+impl Provider {
+    /// The path at the provider for what stood behind the name.
+    fn path(&self, rest: &str) -> String {
+        let rest = rest.trim_start_matches('/');
+        let (first, mut tail) = match rest.split_once('/') {
+            Some((first, tail)) => (first, Some(tail)),
+            None => (rest, None),
+        };
+        let Self { prefix, version, .. } = self;
+        if is_version(first) {
+            while let Some(text) = tail {
+                let text = text.trim_start_matches('/');
+                tail = match text.split_once('/') {
+                    Some((again, more)) if again == first => Some(more),
+                    _ if text == first => None,
+                    _ => {
+                        tail = Some(text);
+                        break;
+                    }
+                };
+            }
+            return tail.map_or_else(|| format!("{prefix}/{first}"), |tail| format!("{prefix}/{first}/{tail}"));
+        }
+        let versioned = match self.shape {
+            _ if rest.is_empty() || version.is_empty() => false,
+            Shape::OpenAi => true,
+            Shape::Anthropic => ANTHROPIC.contains(&first),
+            // `models/gemini-x:generateContent` and `models` alike.
+            Shape::Gemini => GOOGLE.contains(&first),
+        };
+        if versioned { format!("{prefix}/{version}/{rest}") } else { format!("{prefix}/{rest}") }
+    }
+
+    /// Where a caller finds what this provider calls `location`: a redirect should not lead around the relay.
+    pub(super) fn back(&self, location: &str) -> Option<String> {
+        let path = match location.strip_prefix(&self.origin) {
+            Some(path) if path.starts_with('/') => path,
+            None if location.starts_with('/') && !location.starts_with("//") => location,
+            _ => return None,
+        };
+        let path = path.strip_prefix(&self.prefix).filter(|path| path.starts_with('/'))?;
+        Some(format!("/{}{path}", spoken(&self.name)))
+    }
+}
+
+/// `/x/https/HOST/…`
+fn elsewhere(rest: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Target<'static>, Refusal> {
+    let shape = Shape::of(headers);
+    let wrong = || {
+        let text = "write /x/https/HOST/PATH (or /x/http/HOST:PORT/PATH), as in /x/https/api.mistral.ai/v1/models";
+        Refusal::invalid(text).shaped(shape)
+    };
+    let (scheme, rest) = rest.split_once('/').ok_or_else(wrong)?;
+    if !matches!(scheme, "https" | "http") {
+        return Err(wrong());
+    }
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let authority: Authority = host.parse().map_err(|_| wrong())?;
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return Err(wrong());
+    }
+    let uri = target(&format!("{scheme}://{authority}"), path, query).map_err(|refusal| refusal.shaped(shape))?;
+    Ok(Target { uri, shape, provider: None })
+}
+
+fn target(origin: &str, path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
+    let text = query.map_or_else(|| format!("{origin}{path}"), |query| format!("{origin}{path}?{query}"));
+    text.parse().map_err(|_| Refusal::invalid("path and query do not make a valid URL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const CONFIG: &str = "[models.groq]\nurl = \"https://api.groq.com/openai/v1\"\n\
+                          [models.local]\nurl = \"http://127.0.0.1:11434\"\n\
+                          [models.deep]\napi = \"anthropic\"\nurl = \"https://d.example/anthropic\"\n\
+                          [models.azure]\nurl = \"https://z.example/openai/v1?api-version=1\"\n\
+                          [models.gone]\nurl = \"https://${UNSET}/v1\"\n";
+
+    fn routes() -> Routes {
+        let config = Config::parse("c.toml", CONFIG, &Env::default()).expect("valid");
+        let (routes, faults) = Routes::new(&Catalog::new(&config).expect("valid"), &Env::default());
+        assert_eq!(faults.len(), 1, "the route whose variable is not set is left out");
+        routes
+    }
+
+    fn to(path: &str) -> String {
+        match routes().resolve(&path.parse().expect("a URI"), &HeaderMap::new()) {
+            Ok(target) => target.uri.to_string(),
+            Err(refusal) => refusal.code().to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_form_of_base_url_that_people_paste_leads_to_the_same_place() {
+        for (path, expected) in [
+            ("/openai/v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("/openai/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("/openai/v1//chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("/openai//v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("//openai/v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("/openai/v1/v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            ("/anthropic/v1/messages", "https://api.anthropic.com/v1/messages"),
+            ("/anthropic/messages", "https://api.anthropic.com/v1/messages"),
+            ("/anthropic//v1/messages", "https://api.anthropic.com/v1/messages"),
+            ("/anthropic/v1/v1/messages", "https://api.anthropic.com/v1/messages"),
+            ("/anthropic/v1//v1/messages", "https://api.anthropic.com/v1/messages"),
+            ("/claude/v1/messages?beta=true", "https://api.anthropic.com/v1/messages?beta=true"),
+            (
+                "/gemini/v1beta/models/g:streamGenerateContent?alt=sse",
+                "https://generativelanguage.googleapis.com/v1beta/models/g:streamGenerateContent?alt=sse",
+            ),
+            ("/gemini/models/g:generateContent", "https://generativelanguage.googleapis.com/v1beta/models/g:generateContent"),
+            ("/gemini/v1alpha/models", "https://generativelanguage.googleapis.com/v1alpha/models"),
+            ("/groq/v1/models", "https://api.groq.com/openai/v1/models"),
+            ("/groq/models", "https://api.groq.com/openai/v1/models"),
+            ("/local/v1/models", "http://127.0.0.1:11434/v1/models"),
+            ("/deep/v1/messages", "https://d.example/anthropic/v1/messages"),
+            ("/azure/responses?x=1", "https://z.example/openai/v1/responses?api-version=1&x=1"),
+        ] {
+            assert_eq!(to(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_follows_passes_byte_for_byte() {
+        for tail in ["models/", "files/a%2Fb%20c", "a//b", "a/../b/./c", "x?q=%7B'a'%7D&q=&=", "models?", "a/v1/v1", "%2e%2e/x"]
+        {
+            assert_eq!(to(&format!("/openai/v1/{tail}")), format!("https://api.openai.com/v1/{tail}"));
+        }
+        assert_eq!(to("/anthropic/api/hello"), "https://api.anthropic.com/api/hello");
+        assert_eq!(to("/gemini/upload/v1beta/files"), "https://generativelanguage.googleapis.com/upload/v1beta/files");
+    }
+
+    #[test]
+    fn a_bare_base_url_is_the_root() {
+        assert_eq!(to("/anthropic"), "https://api.anthropic.com/");
+        assert_eq!(to("/anthropic/"), "https://api.anthropic.com/");
+        assert_eq!(to("/openai/v1"), "https://api.openai.com/v1");
+        assert_eq!(to("/openai/v1/"), "https://api.openai.com/v1/");
+    }
+
+    #[test]
+    fn any_origin_can_be_spelled_out() {
+        for (path, expected) in [
+            ("/x/https/api.mistral.ai/v1/models/", "https://api.mistral.ai/v1/models/"),
+            ("/x/https/api.mistral.ai//v1?a", "https://api.mistral.ai//v1?a"),
+            ("/x/http/127.0.0.1:11434/api/chat", "http://127.0.0.1:11434/api/chat"),
+            ("/x/http/[::1]:1/a", "http://[::1]:1/a"),
+            ("/x/https/host.example", "https://host.example/"),
+        ] {
+            assert_eq!(to(path), expected, "{path}");
+        }
+        for path in ["/x", "/x/", "/x/ftp/h/", "/x/https/", "/x/https//p", "/x/https/me@h/", "/x/https:/h/"] {
+            assert_eq!(to(path), "request-invalid", "{path}");
+        }
+    }
+
+    #[test]
+    fn unknown_routes_are_refused_with_those_that_exist() {
+        for path in ["/v1/chat/completions", "/", "/gone/v1/models", "/OPENAI/v1"] {
+            assert_eq!(to(path), "unknown-route", "{path}");
+        }
+        let uri = "/v1/messages".parse().expect("a URI");
+        let refusal = routes().resolve(&uri, &HeaderMap::new()).expect_err("refused");
+        assert!(refusal.message().contains("/anthropic") && refusal.message().contains("/groq"), "{refusal:?}");
+    }
+
+    #[test]
+    fn redirects_within_the_provider_stay_in_the_relay() {
+        let routes = routes();
+        let back = |name: &str, location: &str| routes.provider(name).expect("known").back(location);
+        assert_eq!(back("openai", "https://api.openai.com/v1/x?y").as_deref(), Some("/openai/v1/x?y"));
+        assert_eq!(back("claude", "/v1/x").as_deref(), Some("/anthropic/v1/x"));
+        assert_eq!(back("groq", "https://api.groq.com/openai/v1/x").as_deref(), Some("/groq/v1/x"));
+        for elsewhere in ["https://api.openai.com.evil.example/v1", "https://other.example/v1", "//other.example/v1", "next"] {
+            assert_eq!(back("openai", elsewhere), None, "{elsewhere}");
+        }
+        assert_eq!(back("groq", "https://api.groq.com/other"), None);
+    }
+}
