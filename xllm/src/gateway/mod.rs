@@ -23,6 +23,7 @@ mod route;
 mod settings;
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
     sync::Arc,
@@ -66,7 +67,7 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env) -> Resul
     let listener = bind(settings.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::usage(format!("cannot listen: {error}")))?;
     greet(&client, &settings.proxy_url).await?;
-    let (links, placeholders) = (settings.links(address), settings.placeholders(env));
+    let (links, placeholders) = (settings::links(address), settings.placeholders(env));
     let page = page(&links, &settings.others());
     if args.command.is_empty() {
         announce(address, &settings, &[links.clone(), placeholders.clone()].concat())?;
@@ -129,8 +130,7 @@ fn announce(address: SocketAddr, settings: &Settings, variables: &[(String, Stri
     );
     // Without stderr there is nobody to tell.
     let _ = writeln!(io::stderr(), "xllm: {said}");
-    let lines: String = variables.iter().map(|(name, value)| format!("export {name}={value}\n")).collect();
-    match io::stdout().write_all(lines.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match io::stdout().write_all(exports("", variables).as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             return Err(Failure::usage(format!("cannot write: {error}")));
         }
@@ -142,8 +142,17 @@ fn announce(address: SocketAddr, settings: &Settings, variables: &[(String, Stri
 
 /// What is shown at `/`.
 fn page(links: &[(String, String)], others: &str) -> String {
-    let exports: String = links.iter().map(|(name, value)| format!("  export {name}={value}\n")).collect();
+    let exports = exports("  ", links);
     format!("xllm gateway: carries requests to LLM APIs through an encrypted relay.\n\n{exports}\nOther routes: {others}\n")
+}
+
+/// Lines for a shell.
+fn exports(indent: &str, variables: &[(String, String)]) -> String {
+    variables.iter().fold(String::new(), |mut text, (name, value)| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{indent}export {name}={value}");
+        text
+    })
 }
 
 /// What a program finds in its environment beside what is there.

@@ -39,17 +39,20 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Answers one request. Dropping the future, as when the caller leaves, stops the upstream call.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+    pub(super) async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Response<Answer> {
         let mut account = Account::open(request.method(), request.uri().path());
-        match self.attempt(request).await {
-            Ok(Found::Page) => {
+        let uri = request.uri().clone();
+        let found = match self.guard.check(&uri, request.headers_mut()) {
+            Ok(()) if uri.path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) => {
                 account.answered(StatusCode::OK);
                 account.end(Outcome::Complete);
-                let mut response = Response::new(Answer::Own(Some(self.page.clone())));
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-                response
+                return self.show_page();
             }
-            Ok(Found::Answer { head, body, shape }) => {
+            Ok(()) => self.relay(request).await,
+            Err(refusal) => Err(refusal.shaped(Shape::of(request.headers()))),
+        };
+        match found {
+            Ok(Found { head, body, shape }) => {
                 account.answered(head.status);
                 let body = if let Some(body) = body {
                     Answer::Relayed(Relayed::new(body, &head.headers, shape, self.heartbeat, account))
@@ -66,13 +69,14 @@ impl Gateway {
         }
     }
 
-    async fn attempt(&self, request: Request<Incoming>) -> Result<Found, Refusal> {
+    fn show_page(&self) -> Response<Answer> {
+        let mut response = Response::new(Answer::Own(Some(self.page.clone())));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    }
+
+    async fn relay(&self, request: Request<Incoming>) -> Result<Found, Refusal> {
         let (mut parts, body) = request.into_parts();
-        let unshaped = Shape::of(&parts.headers);
-        self.guard.check(&parts.uri, &mut parts.headers).map_err(|refusal| refusal.shaped(unshaped))?;
-        if parts.uri.path() == "/" && matches!(parts.method, Method::GET | Method::HEAD) {
-            return Ok(Found::Page);
-        }
         let Target { uri, shape, provider } = self.routes.resolve(&parts.uri, &parts.headers)?;
         carried(&parts).map_err(|refusal| refusal.shaped(shape))?;
         if let Some(provider) = provider {
@@ -92,16 +96,15 @@ impl Gateway {
         let bodiless = is_bodiless(to_head, head.status.as_u16()) || is_empty(&body);
         // A caller that is told of no body asks for none: the proxy's word that the answer is complete is heard here.
         let body = if bodiless { finish(body).await.map_err(|refusal| refusal.shaped(shape))? } else { Some(body) };
-        Ok(Found::Answer { head, body, shape })
+        Ok(Found { head, body, shape })
     }
 }
 
-/// What was found for a request.
-enum Found {
-    /// The gateway's own page.
-    Page,
-    /// A provider's answer, in whose form errors are said from here on.
-    Answer { head: http::response::Parts, body: Option<Body>, shape: Shape },
+/// A provider's answer, in whose form errors are said from here on.
+struct Found {
+    head: http::response::Parts,
+    body: Option<Body>,
+    shape: Shape,
 }
 
 fn is_empty(body: &Body) -> bool {

@@ -121,7 +121,7 @@ impl Routes {
 }
 
 /// A provider as it is called in paths.
-pub(super) fn spoken(name: &str) -> &str {
+fn spoken(name: &str) -> &str {
     if name == "claude" { "anthropic" } else { name }
 }
 

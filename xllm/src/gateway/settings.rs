@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    guard::Guard,
-    headers::Headers,
-    route::{Routes, spoken},
-};
+use super::{guard::Guard, headers::Headers, route::Routes};
 use crate::{
     aliases::Catalog,
     args::GatewayArgs,
@@ -28,6 +24,10 @@ const WAIT: u32 = 10;
 const TOKEN_MIN: usize = 16;
 /// What stands where a program insists on a key that the gateway replaces.
 const PLACEHOLDER: &str = "held-by-xllm-gateway";
+
+/// The variables that SDKs read their base URL from, and the routes that these lead to.
+const LINKED: [(&str, &str); 3] =
+    [("OPENAI_BASE_URL", "openai/v1"), ("ANTHROPIC_BASE_URL", "anthropic"), ("GOOGLE_GEMINI_BASE_URL", "gemini")];
 
 /// All settings.
 #[derive(Debug)]
@@ -79,14 +79,6 @@ impl Settings {
         })
     }
 
-    /// The variables that lead programs here: name and value.
-    pub(super) fn links(&self, address: SocketAddr) -> Vec<(String, String)> {
-        let host = if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address };
-        [("OPENAI_BASE_URL", "openai/v1"), ("ANTHROPIC_BASE_URL", "anthropic"), ("GOOGLE_GEMINI_BASE_URL", "gemini")]
-            .map(|(name, route)| (name.to_owned(), format!("http://{host}/{route}")))
-            .into()
-    }
-
     /// The variables of keys that programs insist on although any will do, as far as they are not set.
     pub(super) fn placeholders(&self, env: &Env) -> Vec<(String, String)> {
         [("openai", "OPENAI_API_KEY"), ("claude", "ANTHROPIC_API_KEY")]
@@ -100,9 +92,17 @@ impl Settings {
 
     /// Routes beside those of the links.
     pub(super) fn others(&self) -> String {
-        let own = self.routes.names().filter(|name| !["openai", "anthropic", "gemini"].contains(name));
-        own.map(|name| format!("/{}/… ", spoken(name))).collect::<String>() + "/x/https/HOST/…"
+        let mut others: Vec<_> =
+            self.routes.names().filter(|name| !LINKED.iter().any(|(_, route)| route.starts_with(name))).collect();
+        others.push("x/https/HOST");
+        format!("/{}/…", others.join("/… /"))
     }
+}
+
+/// The variables that lead programs here, as they are listening at `address`: name and value.
+pub(super) fn links(address: SocketAddr) -> Vec<(String, String)> {
+    let host = if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address };
+    LINKED.map(|(name, route)| (name.to_owned(), format!("http://{host}/{route}"))).into()
 }
 
 /// A program that is run gets a gateway of its own.
@@ -145,10 +145,10 @@ mod tests {
 
     const PROXY: &str = "[global]\nproxy_url = \"http://p.example:1\"\nproxy_key = \"xllm1_x\"\n";
 
-    fn settings(args: GatewayArgs, file: &str, env: &[(&str, &str)]) -> Result<Settings, String> {
+    fn settings(args: &GatewayArgs, file: &str, env: &[(&str, &str)]) -> Result<Settings, String> {
         let env = Env::of(&[env, &[("XLLM_NO_KEYRING", "1")]].concat());
         let config = Config::parse("c.toml", &format!("{PROXY}{file}"), &env).expect("valid");
-        Settings::new(&args, &config, &env).map_err(|failure| failure.to_string())
+        Settings::new(args, &config, &env).map_err(|failure| failure.to_string())
     }
 
     fn args(listen: &str, allow_remote: bool) -> GatewayArgs {
@@ -159,37 +159,36 @@ mod tests {
     fn beyond_this_machine_it_takes_a_flag_and_a_token() {
         let token = [("XLLM_GATEWAY_TOKEN", "0123456789abcdef")];
         for listen in ["0.0.0.0:1", "10.0.0.1:1", "[::]:1"] {
-            assert!(settings(args(listen, false), "", &token).expect_err("no flag").contains("--allow-remote"));
-            assert!(settings(args(listen, true), "", &[]).expect_err("no token").contains("XLLM_GATEWAY_TOKEN"));
-            assert!(matches!(settings(args(listen, true), "", &token).expect("allowed").guard, Guard::Token(_)));
+            assert!(settings(&args(listen, false), "", &token).expect_err("no flag").contains("--allow-remote"));
+            assert!(settings(&args(listen, true), "", &[]).expect_err("no token").contains("XLLM_GATEWAY_TOKEN"));
+            assert!(matches!(settings(&args(listen, true), "", &token).expect("allowed").guard, Guard::Token(_)));
         }
         for listen in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
-            assert!(matches!(settings(args(listen, false), "", &[]).expect("local").guard, Guard::Local));
+            assert!(matches!(settings(&args(listen, false), "", &[]).expect("local").guard, Guard::Local));
         }
-        let short = settings(args("127.0.0.1:1", false), "[gateway]\ntoken = \"short\"", &[]);
+        let short = settings(&args("127.0.0.1:1", false), "[gateway]\ntoken = \"short\"", &[]);
         assert!(short.expect_err("guessable").contains("16"));
     }
 
     #[test]
     fn flags_come_before_the_file_and_a_program_gets_a_port_of_its_own() {
         let file = "[gateway]\nlisten = \"127.0.0.1:99\"\nheartbeat = 5\nwait = 3\nheaders = \"pass\"";
-        let from_file = settings(GatewayArgs::default(), file, &[]).expect("valid");
+        let from_file = settings(&GatewayArgs::default(), file, &[]).expect("valid");
         assert_eq!((from_file.listen.port(), from_file.heartbeat), (99, Some(Duration::from_secs(5))));
         assert_eq!(from_file.wait, Duration::from_secs(3));
         let flags = GatewayArgs { heartbeat: Some(7), wait: Some(0), ..args("127.0.0.1:98", false) };
-        let from_flags = settings(flags, file, &[]).expect("valid");
+        let from_flags = settings(&flags, file, &[]).expect("valid");
         assert_eq!((from_flags.listen.port(), from_flags.heartbeat), (98, Some(Duration::from_secs(7))));
         assert_eq!(from_flags.wait, Duration::ZERO);
         let program = GatewayArgs { command: vec!["true".into()], ..GatewayArgs::default() };
-        assert_eq!(settings(program, file, &[]).expect("valid").listen.port(), 0);
-        assert_eq!(settings(GatewayArgs::default(), "", &[]).expect("valid").listen.to_string(), "127.0.0.1:8787");
+        assert_eq!(settings(&program, file, &[]).expect("valid").listen.port(), 0);
+        assert_eq!(settings(&GatewayArgs::default(), "", &[]).expect("valid").listen.to_string(), "127.0.0.1:8787");
     }
 
     #[test]
     fn programs_are_led_here_by_their_own_variables() {
-        let settings = settings(GatewayArgs::default(), "[models.openai]\napi_key = \"sk\"\n", &[]).expect("valid");
-        let lines: Vec<_> =
-            settings.links(([127, 0, 0, 1], 5).into()).iter().map(|(name, url)| format!("{name}={url}")).collect();
+        let settings = settings(&GatewayArgs::default(), "[models.openai]\napi_key = \"sk\"\n", &[]).expect("valid");
+        let lines: Vec<_> = links(([127, 0, 0, 1], 5).into()).iter().map(|(name, url)| format!("{name}={url}")).collect();
         assert_eq!(
             lines,
             [
