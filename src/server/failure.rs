@@ -33,6 +33,15 @@ fn find_io(error: &Cause) -> Option<io::ErrorKind> {
     kinds.find(|kind| *kind != io::ErrorKind::Other)
 }
 
+/// Whether the upstream says that it did not process the request: it refused the stream, or was closing the connection
+/// and names an earlier stream as its last (RFC 9113 section 8.7).
+pub(super) fn is_refusal(error: &legacy::Error) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        let said = |reason| error.is_remote() && error.reason() == Some(reason);
+        (error.is_reset() && said(h2::Reason::REFUSED_STREAM)) || (error.is_go_away() && said(h2::Reason::NO_ERROR))
+    })
+}
+
 /// What a failure before the response head means.
 pub(super) fn call_failed(error: &legacy::Error, host: &str, connect: Duration) -> Notice {
     let (code, fault, text) = if let Some(resolve) = find::<ResolveError>(error) {

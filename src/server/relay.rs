@@ -104,10 +104,15 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
         return Err(upload_too_large(limit).retry_safe().into());
     }
     let progress = Arc::new(Progress::default());
-    let mut call = http::Request::new(Upload::new(exchange.clone(), request.body, limit, policy, progress.clone()));
-    *call.method_mut() = method.clone();
-    *call.uri_mut() = target.uri().clone();
-    *call.headers_mut() = policy::apply(Direction::Request, policy, &headers);
+    let headers = policy::apply(Direction::Request, policy, &headers);
+    let call = || {
+        let body = Upload::new(exchange.clone(), request.body, limit, policy, progress.clone());
+        let mut call = http::Request::new(body);
+        *call.method_mut() = method.clone();
+        *call.uri_mut() = target.uri().clone();
+        *call.headers_mut() = headers.clone();
+        call
+    };
     exchange.with(Connection::called);
     let answer = progress.head(upstream.call(call), limits.head()).await.ok_or_else(|| {
         let text = format!("the upstream gave no answer within {} s", limits.head().as_secs_f64());

@@ -14,6 +14,7 @@ use std::{
 };
 
 use http::{Request, Response, Uri};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
@@ -26,6 +27,7 @@ use tower::Service;
 use super::{
     address::Resolver,
     config::{Config, ConfigError},
+    failure,
     origins::Verdict,
     upload::Upload,
 };
@@ -51,6 +53,8 @@ const TCP_PROBES: u32 = 3;
 /// What was sent and is not acknowledged for so long ends a connection.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const TCP_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// How often a request goes out again that an upstream refused without looking at it.
+const REPEATS: usize = 2;
 
 /// TLS for the upstreams cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -128,10 +132,21 @@ impl Pools {
 }
 
 impl Lease {
-    /// Makes a request. It goes out once; one that was given to a kept connection which turned out to be closed before any of
-    /// it was written, goes to another.
-    pub(super) fn call(&self, request: Request<Upload>) -> impl Future<Output = Result<Response<Incoming>, Error>> {
-        self.0.client.request(request)
+    /// Makes a request until it is answered or fails: once, but for what an upstream refuses unseen.
+    ///
+    /// The client itself repeats a request that it gave to a kept connection which turned out to be closed before any of it
+    /// was written. Beyond that, only what the upstream says it did not process goes out again, and only without a body:
+    /// pieces of one are gone when they are sent.
+    pub(super) async fn call(&self, request: impl Fn() -> Request<Upload>) -> Result<Response<Incoming>, Error> {
+        for _ in 0..REPEATS {
+            let request = request();
+            let bodiless = request.body().is_end_stream();
+            match self.0.client.request(request).await {
+                Err(error) if bodiless && failure::is_refusal(&error) => {}
+                result => return result,
+            }
+        }
+        self.0.client.request(request()).await
     }
 }
 
