@@ -1,10 +1,12 @@
 //! HTTP messages to and from exchanges: checks, conversions and the header policy. No IO.
 
 pub mod policy;
+mod target;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use url::Url;
+
+pub use target::{Target, check_url};
 
 use crate::proto::{
     Code, Fault,
@@ -53,34 +55,6 @@ pub fn check_method(method: &str) -> Result<Method, Notice> {
     })
 }
 
-/// A URL that the relay can call: absolute, `https` or `http`, with a host, without user name or fragment.
-///
-/// # Errors
-/// `request-invalid` or `scheme-not-allowed`. The text does not repeat the URL: its query may hold a key.
-pub fn check_url(url: &str) -> Result<Url, Notice> {
-    let invalid = |why: &str| refusal(Code::RequestInvalid, format!("the URL {why}"));
-    // The parser would mend these, each in its own way: what is called should be what was written.
-    let mended = |byte: u8| byte <= b' ' || byte == b'\\' || byte == 0x7f;
-    if url.bytes().any(mended) || !url.contains("://") {
-        return Err(invalid("is not a valid absolute URL such as https://api.openai.com/v1/models"));
-    }
-    let parsed =
-        Url::parse(url).map_err(|_| invalid("is not a valid absolute URL such as https://api.openai.com/v1/models"))?;
-    if !matches!(parsed.scheme(), "https" | "http") {
-        return Err(refusal(Code::SchemeNotAllowed, "the relay calls https and http URLs only"));
-    }
-    if parsed.host_str().is_none_or(str::is_empty) {
-        return Err(invalid("has no host"));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(invalid("holds a user name or password; put it in a header"));
-    }
-    if parsed.fragment().is_some() {
-        return Err(invalid("has a fragment (#…), which HTTP does not send"));
-    }
-    Ok(parsed)
-}
-
 fn refusal(code: Code, text: impl Into<String>) -> Notice {
     Notice::new(code, Fault::Client, text).retry_safe()
 }
@@ -106,26 +80,6 @@ mod tests {
         {
             let error = to_map(&[bad]).expect_err("refused").to_string();
             assert!(!error.contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn only_callable_urls_pass() {
-        assert!(check_url("https://api.openai.com/v1/models?limit=1").is_ok());
-        let code = |url: &str| check_url(url).expect_err("refused").code;
-        assert_eq!(code("ftp://example.com/"), Code::SchemeNotAllowed);
-        assert_eq!(code("file:///etc/passwd"), Code::SchemeNotAllowed);
-        for url in ["", "/v1/models", "https://", "https://u:p@example.com/", "https://example.com/#x", "http://[::1"] {
-            assert_eq!(code(url), Code::RequestInvalid, "{url}");
-        }
-        for url in [
-            " https://example.com/",
-            "https:example.com/",
-            "https:\\\\example.com",
-            "https://exa\tmple.com/",
-            "https://e.com/a b",
-        ] {
-            assert_eq!(code(url), Code::RequestInvalid, "{url}");
         }
     }
 

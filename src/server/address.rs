@@ -1,14 +1,22 @@
 //! Names to addresses, and which addresses may be called.
 
 use std::{
+    future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll},
+    vec,
 };
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower::Service;
 
 /// Resolves names, and gives out only addresses that may be called: so the address that was checked is the one connected to.
-#[derive(Debug)]
+///
+/// An address that stands in the URL itself does not come here: it is called where it is listed by hand, and built-in
+/// origins have names.
+#[derive(Clone, Debug)]
 pub(super) struct Resolver {
     /// For names on the built-in list: they never lead to private addresses.
     pub(super) public_only: bool,
@@ -23,20 +31,26 @@ pub(super) enum ResolveError {
     NotAllowed,
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Resolver {
+    /// With port 0, which stands for the URL's.
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = ResolveError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ResolveError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let public_only = self.public_only;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let found: Vec<SocketAddr> = found.map_err(|error| ResolveError::Unresolved(Some(error)))?.collect();
             if found.is_empty() {
-                return Err(ResolveError::Unresolved(None).into());
+                return Err(ResolveError::Unresolved(None));
             }
             let usable: Vec<_> = found.into_iter().filter(|address| !public_only || is_public(address.ip())).collect();
-            if usable.is_empty() {
-                return Err(ResolveError::NotAllowed.into());
-            }
-            Ok(Box::new(usable.into_iter()) as Addrs)
+            if usable.is_empty() { Err(ResolveError::NotAllowed) } else { Ok(usable.into_iter()) }
         })
     }
 }

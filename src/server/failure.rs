@@ -1,28 +1,49 @@
 //! What an upstream's failures mean to a client.
 
-use std::{error::Error as StdError, io, time::Duration};
+use std::{error::Error as StdError, io, iter, time::Duration};
+
+use hyper_util::client::legacy;
 
 use super::address::ResolveError;
 use crate::proto::{Code, Fault, frame::Notice};
 
-/// The first error of this type in the chain.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            // The `source` of an `io::Error` skips the error that it wraps.
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
+type Cause = dyn StdError + 'static;
+
+/// An error and those behind it.
+fn chain(error: &Cause) -> impl Iterator<Item = &Cause> {
+    iter::successors(Some(error), |error| behind(*error))
+}
+
+fn behind(error: &Cause) -> Option<&Cause> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        // The `source` of an `io::Error` skips the error that it wraps.
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
-    None
+}
+
+/// The first error of this type in the chain.
+fn find<T: StdError + 'static>(error: &Cause) -> Option<&T> {
+    chain(error).find_map(<Cause>::downcast_ref)
+}
+
+/// What the system says is wrong: an error of no kind is only a wrapping.
+fn find_io(error: &Cause) -> Option<io::ErrorKind> {
+    let mut kinds = chain(error).filter_map(<Cause>::downcast_ref).map(io::Error::kind);
+    kinds.find(|kind| *kind != io::ErrorKind::Other)
+}
+
+/// Whether the upstream says that it did not process the request: it refused the stream, or was closing the connection
+/// and names an earlier stream as its last (RFC 9113 section 8.7).
+pub(super) fn is_refusal(error: &legacy::Error) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        let said = |reason| error.is_remote() && error.reason() == Some(reason);
+        (error.is_reset() && said(h2::Reason::REFUSED_STREAM)) || (error.is_go_away() && said(h2::Reason::NO_ERROR))
+    })
 }
 
 /// What a failure before the response head means.
-pub(super) fn call_failed(error: &reqwest::Error, host: &str, connect: Duration) -> Notice {
+pub(super) fn call_failed(error: &legacy::Error, host: &str, connect: Duration) -> Notice {
     let (code, fault, text) = if let Some(resolve) = find::<ResolveError>(error) {
         let (code, fault) = match resolve {
             ResolveError::Unresolved(_) => (Code::UpstreamUnresolved, Fault::Upstream),
@@ -32,10 +53,13 @@ pub(super) fn call_failed(error: &reqwest::Error, host: &str, connect: Duration)
     } else if let Some(tls) = find::<rustls::Error>(error).filter(|_| error.is_connect()) {
         (Code::UpstreamTls, Fault::Upstream, format!("TLS between the proxy and {host} failed: {tls}"))
     } else if error.is_connect() {
-        let why = if error.is_timeout() {
-            format!("no connection within {} s", connect.as_secs_f64())
-        } else {
-            find::<io::Error>(error).map_or_else(|| "no connection".to_owned(), describe_io)
+        let why = match find_io(error) {
+            Some(io::ErrorKind::TimedOut) => format!("no connection within {} s", connect.as_secs_f64()),
+            Some(io::ErrorKind::ConnectionRefused) => "it refused the connection".into(),
+            Some(io::ErrorKind::ConnectionReset) => "it reset the connection".into(),
+            Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => "there is no route to it".into(),
+            Some(kind) => kind.to_string(),
+            None => "no connection".into(),
         };
         (Code::UpstreamUnreachable, Fault::Upstream, format!("the proxy cannot reach {host}: {why}"))
     } else {
@@ -44,17 +68,8 @@ pub(super) fn call_failed(error: &reqwest::Error, host: &str, connect: Duration)
     Notice::new(code, fault, text).retry_safe()
 }
 
-fn describe_io(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "it refused the connection".into(),
-        io::ErrorKind::ConnectionReset => "it reset the connection".into(),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "there is no route to it".into(),
-        kind => kind.to_string(),
-    }
-}
-
 /// What a failure in the middle of the response body means.
-pub(super) fn body_failed(error: &reqwest::Error) -> Notice {
+pub(super) fn body_failed(error: &hyper::Error) -> Notice {
     broke(error, "in the middle of its answer")
 }
 
@@ -64,15 +79,14 @@ pub(super) fn head_too_large() -> Notice {
     Notice::new(Code::HeadTooLarge, Fault::Upstream, text)
 }
 
-fn broke(error: &reqwest::Error, when: &str) -> Notice {
+fn broke(error: &Cause, when: &str) -> Notice {
     let http = find::<hyper::Error>(error);
     if http.is_some_and(hyper::Error::is_parse_too_large) {
         return head_too_large();
     }
     let parse = http.is_some_and(hyper::Error::is_parse);
     // What is wrong inside a chunked body comes as one of these.
-    let chunks = find::<io::Error>(error).map(io::Error::kind);
-    if parse || matches!(chunks, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
+    if parse || matches!(find_io(error), Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
         Notice::new(Code::UpstreamProtocol, Fault::Upstream, format!("the upstream sent what is not HTTP {when}"))
     } else {
         Notice::new(Code::UpstreamClosed, Fault::Upstream, format!("the upstream closed the connection {when}"))

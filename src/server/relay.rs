@@ -5,6 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, header::CONTENT_LENGTH};
 use http_body::Body;
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 use url::Url;
@@ -86,18 +87,18 @@ fn loggable(method: &str) -> &str {
 
 async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, account: &mut Account) -> Result<(), Stop> {
     let method = check_method(&request.method)?;
-    let url = check_url(&request.url)?;
+    let target = check_url(&request.url)?;
     let headers = to_map(&request.headers)
         .map_err(|error| Notice::new(Code::RequestInvalid, Fault::Client, error.to_string()).retry_safe())?;
     let policy = request.policy.min(server.config.headers);
     let up = Filter::new(Direction::Request, policy).with(&server.config.request_headers);
     let down = Filter::new(Direction::Response, policy).with(&server.config.response_headers);
     let limits = &server.config.limits;
-    account.host = url.host_str().unwrap_or_default().to_owned();
-    let verdict = server.config.origins.judge(&url);
+    account.host = target.host().to_owned();
+    let verdict = server.config.origins.judge(target.origin());
     let Some(upstream) = server.upstreams.lease(verdict) else {
         debug_assert_eq!(verdict, Verdict::Refused, "the others have a client");
-        return Err(not_allowed(&url).into());
+        return Err(not_allowed(target.origin()).into());
     };
 
     let limit = limits.upload_bytes;
@@ -105,13 +106,17 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
         return Err(upload_too_large(limit).retry_safe().into());
     }
     let progress = Arc::new(Progress::default());
-    let mut call = upstream.client().request(method.clone(), url).headers(up.apply(&headers));
-    if request.body != BodyLength::None {
+    let headers = up.apply(&headers);
+    let call = || {
         let body = Upload::new(exchange.clone(), request.body, limit, policy, progress.clone());
-        call = call.body(reqwest::Body::wrap(body));
-    }
+        let mut call = http::Request::new(body);
+        *call.method_mut() = method.clone();
+        *call.uri_mut() = target.uri().clone();
+        *call.headers_mut() = headers.clone();
+        call
+    };
     exchange.with(Connection::called);
-    let answer = progress.head(call.send(), limits.head()).await.ok_or_else(|| {
+    let answer = progress.head(upstream.call(call), limits.head()).await.ok_or_else(|| {
         let text = format!("the upstream gave no answer within {} s", limits.head().as_secs_f64());
         Notice::new(Code::UpstreamTimeout, Fault::Upstream, text)
     })?;
@@ -144,8 +149,8 @@ fn failed_upload(failure: &Failure, limit: u64) -> Stop {
     }
 }
 
-fn not_allowed(url: &Url) -> Notice {
-    let origin = url.origin().ascii_serialization();
+fn not_allowed(origin: &Url) -> Notice {
+    let origin = origin.origin().ascii_serialization();
     let text = format!(
         "the proxy's configuration does not allow {origin}; who runs the proxy can add it under [origins] allow, or with --allow"
     );
@@ -253,16 +258,16 @@ impl Relayed<'_> {
 /// An upstream's answer.
 struct Answer {
     parts: http::response::Parts,
-    body: reqwest::Body,
+    body: Incoming,
     trailers: HeaderMap,
     /// It has no body, whatever its head says of a length.
     bodiless: bool,
 }
 
 impl Answer {
-    fn new(answer: reqwest::Response, to_head: bool) -> Self {
+    fn new(answer: http::Response<Incoming>, to_head: bool) -> Self {
         let bodiless = is_bodiless(to_head, answer.status().as_u16());
-        let (parts, body) = http::Response::from(answer).into_parts();
+        let (parts, body) = answer.into_parts();
         Self { parts, body, trailers: HeaderMap::new(), bodiless }
     }
 

@@ -102,8 +102,12 @@ impl Upload {
         policy: Policy,
         progress: Arc<Progress>,
     ) -> Self {
-        let left = if let BodyLength::Known(length) = length { Some(length) } else { None };
-        Self { exchange, left, allowed: limit, policy, progress, ended: false }
+        let left = match length {
+            BodyLength::None => Some(0),
+            BodyLength::Known(length) => Some(length),
+            BodyLength::Unknown => None,
+        };
+        Self { exchange, left, allowed: limit, policy, progress, ended: length == BodyLength::None }
     }
 
     fn fail(&mut self, failure: Failure) -> Ended {

@@ -1,17 +1,35 @@
 //! Calling upstreams: pooled clients, under two rules for addresses.
 
 use std::{
+    error::Error as StdError,
+    future::Future,
+    io,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::Duration,
 };
+
+use http::{Request, Response, Uri};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::{Client, Error, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use tokio::{net::TcpStream, time::timeout};
+use tower::Service;
 
 use super::{
     address::Resolver,
     config::{Config, ConfigError},
+    failure,
     origins::Verdict,
+    upload::Upload,
 };
 use crate::{proto::limits::HEADER_FIELDS, tls};
 
@@ -29,6 +47,14 @@ const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 const HEAD_ROOM: u32 = 1 << 16;
 /// An HTTP/2 connection that is silent for so long is asked for a sign of life, and given up without one.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// The same below HTTP, for HTTP/1.1 has no such sign: how long, how long for each question, and how many of them.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(15);
+const TCP_PROBES: u32 = 3;
+/// What was sent and is not acknowledged for so long ends a connection.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const TCP_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// How often a request goes out again that an upstream refused without looking at it.
+const REPEATS: usize = 2;
 
 /// TLS for the upstreams cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +65,6 @@ pub enum SetUpError {
     /// The configuration was made by hand, and is not valid.
     #[error("the configuration is not valid: {0}")]
     Config(#[from] ConfigError),
-    /// The HTTP client refuses its settings.
-    #[error("cannot set up the HTTP client for the upstreams: {0}")]
-    Http(#[from] reqwest::Error),
 }
 
 /// The HTTP clients.
@@ -58,12 +81,12 @@ impl Upstreams {
         config.limits.check()?;
         let mut tls = tls::client_config()?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let pools = |public_only| {
-            let settings = Settings { tls: tls.clone(), public_only, connect: config.limits.connect() };
-            let first = Arc::new(Pool { client: settings.client()?, busy: AtomicUsize::new(0) });
-            Ok::<_, SetUpError>(Pools { settings, pools: Mutex::new(vec![first]) })
+        let tls = Arc::new(tls);
+        let pools = |public_only| Pools {
+            settings: Settings { tls: tls.clone(), public_only, connect: config.limits.connect() },
+            pools: Mutex::default(),
         };
-        Ok(Self { public: pools(true)?, listed: pools(false)? })
+        Ok(Self { public: pools(true), listed: pools(false) })
     }
 
     /// A client for an origin with this verdict, held for one call.
@@ -85,7 +108,7 @@ struct Pools {
 
 #[derive(Debug)]
 struct Pool {
-    client: reqwest::Client,
+    client: Client<Connector, Upload>,
     busy: AtomicUsize,
 }
 
@@ -98,21 +121,32 @@ impl Pools {
     fn lease(&self) -> Lease {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let free = pools.iter().find(|pool| pool.busy.load(Relaxed) < CALLS).cloned();
-        let pool = free.or_else(|| {
-            let pool = Arc::new(Pool { client: self.settings.client().ok()?, busy: AtomicUsize::new(0) });
+        let pool = free.unwrap_or_else(|| {
+            let pool = Arc::new(Pool { client: self.settings.client(), busy: AtomicUsize::new(0) });
             pools.push(pool.clone());
-            Some(pool)
+            pool
         });
-        // The first was made with the same settings; waiting in it is better than failing.
-        let pool = pool.unwrap_or_else(|| pools[0].clone());
         pool.busy.fetch_add(1, Relaxed);
         Lease(pool)
     }
 }
 
 impl Lease {
-    pub(super) fn client(&self) -> &reqwest::Client {
-        &self.0.client
+    /// Makes a request until it is answered or fails: once, but for what an upstream refuses unseen.
+    ///
+    /// The client itself repeats a request that it gave to a kept connection which turned out to be closed before any of it
+    /// was written. Beyond that, only what the upstream says it did not process goes out again, and only without a body:
+    /// pieces of one are gone when they are sent.
+    pub(super) async fn call(&self, request: impl Fn() -> Request<Upload>) -> Result<Response<Incoming>, Error> {
+        for _ in 0..REPEATS {
+            let request = request();
+            let bodiless = request.body().is_end_stream();
+            match self.0.client.request(request).await {
+                Err(error) if bodiless && failure::is_refusal(&error) => {}
+                result => return result,
+            }
+        }
+        self.0.client.request(request()).await
     }
 }
 
@@ -124,22 +158,29 @@ impl Drop for Lease {
 
 #[derive(Debug)]
 struct Settings {
-    tls: rustls::ClientConfig,
+    tls: Arc<rustls::ClientConfig>,
     public_only: bool,
     connect: Duration,
 }
 
 impl Settings {
-    fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
-            .dns_resolver(Arc::new(Resolver { public_only: self.public_only }))
-            .connect_timeout(self.connect)
+    /// It follows no redirects, knows of no proxies, and adds no header but `host`.
+    fn client(&self) -> Client<Connector, Upload> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { public_only: self.public_only });
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(TCP_KEEP_ALIVE));
+        tcp.set_keepalive_interval(Some(TCP_KEEP_ALIVE));
+        tcp.set_keepalive_retries(Some(TCP_PROBES));
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        tcp.set_tcp_user_timeout(Some(TCP_UNACKNOWLEDGED));
+        // Shared by a name's addresses, so that one that is dead leaves time for the next.
+        tcp.set_connect_timeout(Some(self.connect));
+        let connector = Connector { connector: (tcp, self.tls.clone()).into(), limit: self.connect };
+        Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .tcp_nodelay(true)
             // More than may travel: hop-by-hop fields do not count.
             .http1_max_headers(2 * HEADER_FIELDS)
             .http2_initial_stream_window_size(STREAM_WINDOW)
@@ -147,6 +188,28 @@ impl Settings {
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_timeout(KEEP_ALIVE)
             .http2_max_header_list_size(HEAD_ROOM)
-            .build()
+            .build(connector)
+    }
+}
+
+/// Connects within a time that name, TCP and TLS share.
+#[derive(Clone, Debug)]
+struct Connector {
+    connector: HttpsConnector<HttpConnector<Resolver>>,
+    limit: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, origin: Uri) -> Self::Future {
+        let connection = timeout(self.limit, self.connector.call(origin));
+        Box::pin(async { connection.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) })
     }
 }

@@ -12,6 +12,7 @@ mod cuts;
 mod keys;
 mod records;
 mod refusals;
+mod refused_streams;
 mod stopping;
 mod upstreams;
 

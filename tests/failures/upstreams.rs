@@ -16,7 +16,8 @@ async fn an_upstream_at_which_nothing_listens_is_unreachable() {
     let url = format!("http://{}", upstream::closed().await);
     let stand = Stand::with("", &[&url]).await;
     let request = request("POST", &format!("{url}/secret-path?q=secret-query"), "secret-body");
-    assert_fails(&stand, request, "upstream-unreachable", Upstream, true).await;
+    let error = assert_fails(&stand, request, "upstream-unreachable", Upstream, true).await;
+    assert!(error.to_string().contains("it refused the connection"), "{error}");
 }
 
 #[tokio::test]
@@ -113,7 +114,8 @@ async fn an_upstream_that_speaks_no_tls_is_named() {
     let plain = upstream::saying("HTTP/1.1 400 Bad Request\r\n\r\n", Then::Close).await.replace("http:", "https:");
     // Its answer comes at the first empty line of a TLS hello, if ever: it closes when the hello has no more to say.
     let stand = Stand::with("[limits]\nconnect_seconds = 0.3", &[&plain]).await;
-    assert_fails(&stand, get(&plain), "upstream-unreachable", Upstream, true).await;
+    let error = assert_fails(&stand, get(&plain), "upstream-unreachable", Upstream, true).await;
+    assert!(error.to_string().contains("no connection within 0.3 s"), "{error}");
 }
 
 #[tokio::test]

@@ -17,11 +17,18 @@ use super::child::Stand;
 /// A mock and a server that calls it by HTTPS, with these protocols offered, and the mock's origin.
 pub(crate) async fn https(protocols: &[&str], config: &str) -> (Stand, String) {
     let mock = MockLlm::start(mock_llm::Config::default()).await.unwrap();
+    let plain = mock.addr();
+    https_before(plain, mock, protocols, config).await
+}
+
+/// The same; what is called by HTTPS is this plain server.
+pub(crate) async fn https_before(plain: SocketAddr, mock: MockLlm, protocols: &[&str], config: &str) -> (Stand, String) {
     let (folder, authority) = (TempDir::new().unwrap(), Authority::new());
     let roots = folder.path().join("ca.pem");
     authority.write(&roots);
-    let url = format!("https://{}", authority.terminate(mock.addr(), protocols).await);
-    let stand = Stand::trusting(&roots, config, mock, &[&url]).await;
+    let url = format!("https://{}", authority.terminate(plain, protocols).await);
+    let mocks = mock.url();
+    let stand = Stand::trusting(&roots, config, mock, &[&url, &mocks]).await;
     (stand, url)
 }
 

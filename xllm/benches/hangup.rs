@@ -149,7 +149,8 @@ impl Gateway {
             .spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
-        let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).ok_or("the gateway did not start")?.0;
+        let address =
+            line.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).ok_or("the gateway did not start")?.0;
         Ok(Self { process, address: address.parse()?, _home: home })
     }
 }
