@@ -19,12 +19,9 @@ pub(crate) fn endpoint(text: &str, api: Api) -> Result<Url, Failure> {
         return Err(refused("must not hold a user name or password"));
     }
     url.set_fragment(None);
-    let (whole, last) = match api {
-        Api::Anthropic => ("/messages", "messages"),
-        Api::OpenAi => ("/chat/completions", "completions"),
-    };
+    let whole = last_part(api);
     let path = url.path().trim_end_matches('/').to_owned();
-    let path = if path.ends_with(whole) && path.rsplit('/').next() == Some(last) {
+    let path = if path.ends_with(whole) {
         path
     } else if path.split('/').any(is_version) {
         path + whole
@@ -33,6 +30,22 @@ pub(crate) fn endpoint(text: &str, api: Api) -> Result<Url, Failure> {
     };
     url.set_path(&path);
     Ok(url)
+}
+
+/// The list of models beside an endpoint: what can be asked for at no cost.
+pub(crate) fn models(endpoint: &Url, api: Api) -> Url {
+    let mut url = endpoint.clone();
+    let base = url.path().strip_suffix(last_part(api)).unwrap_or_default();
+    url.set_path(&format!("{base}/models"));
+    url
+}
+
+/// What an endpoint's path ends with.
+fn last_part(api: Api) -> &'static str {
+    match api {
+        Api::Anthropic => "/messages",
+        Api::OpenAi => "/chat/completions",
+    }
 }
 
 /// `v1`, `v1beta`, `v2`, …
@@ -87,6 +100,19 @@ mod tests {
             ("http://127.0.0.1:8080?mock=1#x", "http://127.0.0.1:8080/v1/chat/completions?mock=1"),
         ] {
             assert_eq!(to(base, Api::OpenAi), full, "{base}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_models_is_beside_the_endpoint() {
+        for (base, api, list) in [
+            ("https://api.anthropic.com", Api::Anthropic, "https://api.anthropic.com/v1/models"),
+            ("https://api.openai.com/v1/chat/completions", Api::OpenAi, "https://api.openai.com/v1/models"),
+            ("https://g.example/team?v=1", Api::OpenAi, "https://g.example/team/v1/models?v=1"),
+            ("https://g.example/messages", Api::Anthropic, "https://g.example/models"),
+        ] {
+            let endpoint = endpoint(base, api).expect("valid");
+            assert_eq!(models(&endpoint, api).as_str(), list, "{base}");
         }
     }
 

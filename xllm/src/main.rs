@@ -4,7 +4,8 @@
 //! main ─► command ─► chat ─► transport     one question, its answer
 //!                    chat ─► output        stdout and stderr
 //!         command ─► demo ─► chat          the same, with provider, relay and wire-tap around it
-//!         command, demo, chat ─► options ─► config, aliases, endpoint, key, prompt, output
+//!         command ─► doctor ─► transport   what is wrong, found out step by step
+//!         command, demo, doctor, chat ─► options ─► config, aliases, endpoint, key, prompt, output
 //! ```
 //!
 //! `args` is what was typed, `options` what is meant. Every module below `command`
@@ -17,6 +18,7 @@ mod command;
 mod config;
 mod credential;
 mod demo;
+mod doctor;
 mod endpoint;
 mod env;
 mod exit;
