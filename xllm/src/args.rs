@@ -13,6 +13,7 @@ Examples:
   xllm -m openai/gpt-5-mini -o reasoning_effort=low \"Why is the sky blue?\"
   xllm demo               needs no key and no set-up
   xllm gateway -- claude  any program, its API calls through the relay
+  xllm doctor             says what is wrong
   xllm -- models          a prompt that is also a subcommand's name
 
 Exit codes: 0 done · 1 the API's error · 2 usage or configuration
@@ -53,6 +54,8 @@ pub(crate) enum Command {
         /// The shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Say what is wrong: configuration, key, proxy and providers, one line each
+    Doctor(DoctorArgs),
 }
 
 /// `xllm demo`
@@ -115,6 +118,21 @@ pub(crate) struct GatewayArgs {
 /// `xllm models`
 #[derive(Debug, Args)]
 pub(crate) struct ModelsArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+/// `xllm doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print a JSON array of what was found
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// How long each step may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) timeout: u16,
+
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 }

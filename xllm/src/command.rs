@@ -8,7 +8,7 @@ use crate::{
     args::{ChatArgs, Cli, Command, ConnectionArgs},
     chat,
     config::{Config, load},
-    demo,
+    demo, doctor,
     env::Env,
     exit::{Exit, Failure},
     gateway, init, key, models,
@@ -40,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Exit {
             clap_complete::generate(shell, &mut Cli::command(), "xllm", &mut script);
             print(String::from_utf8_lossy(&script).trim_end())
         }
+        Some(Command::Doctor(args)) => doctor::run(&args, &env).await,
     };
     result.unwrap_or_else(|failure| failed(&failure))
 }

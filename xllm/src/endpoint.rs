@@ -47,6 +47,14 @@ pub(crate) fn base(text: &str, api: Api) -> Result<Url, Failure> {
     Ok(url)
 }
 
+/// The list of models beside an endpoint: what can be asked for at no cost.
+pub(crate) fn models(endpoint: &Url, api: Api) -> Url {
+    let mut url = endpoint.clone();
+    let base = url.path().strip_suffix(chat(api)).unwrap_or_default();
+    url.set_path(&format!("{base}/models"));
+    url
+}
+
 /// `v1`, `v1beta`, `v2`, …
 pub(crate) fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -99,6 +107,19 @@ mod tests {
             ("http://127.0.0.1:8080?mock=1#x", "http://127.0.0.1:8080/v1/chat/completions?mock=1"),
         ] {
             assert_eq!(to(base, Api::OpenAi), full, "{base}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_models_is_beside_the_endpoint() {
+        for (base, api, list) in [
+            ("https://api.anthropic.com", Api::Anthropic, "https://api.anthropic.com/v1/models"),
+            ("https://api.openai.com/v1/chat/completions", Api::OpenAi, "https://api.openai.com/v1/models"),
+            ("https://g.example/team?v=1", Api::OpenAi, "https://g.example/team/v1/models?v=1"),
+            ("https://g.example/messages", Api::Anthropic, "https://g.example/models"),
+        ] {
+            let endpoint = endpoint(base, api).expect("valid");
+            assert_eq!(models(&endpoint, api).as_str(), list, "{base}");
         }
     }
 

@@ -74,6 +74,11 @@ impl Failure {
         Self::new(Exit::Program(code), message)
     }
 
+    /// What happened, and the remedy.
+    pub(crate) fn into_texts(self) -> (String, Option<String>) {
+        (self.message, self.remedy)
+    }
+
     /// Adds what the user can do about it.
     pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());

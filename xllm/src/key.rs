@@ -20,7 +20,7 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    fn described(self) -> &'static str {
+    pub(crate) fn described(self) -> &'static str {
         match self {
             Self::Environment => "from XLLM_PROXY_KEY",
             Self::File => "from proxy_key in the configuration",

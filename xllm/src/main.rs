@@ -5,7 +5,8 @@
 //!                    chat ─► output        stdout and stderr
 //!         command ─► demo ─► chat          the same, with provider, relay and wire-tap around it
 //!         command ─► gateway               a local endpoint that carries other programs' requests
-//!         command, demo, chat, gateway ─► options ─► config, aliases, endpoint, key, prompt, output
+//!         command ─► doctor ─► transport   what is wrong, found out step by step
+//!         command, demo, doctor, gateway, chat ─► options ─► config, aliases, endpoint, key, prompt, output
 //! ```
 //!
 //! `args` is what was typed, `options` what is meant. Every module below `command`
@@ -18,6 +19,7 @@ mod command;
 mod config;
 mod credential;
 mod demo;
+mod doctor;
 mod endpoint;
 mod env;
 mod exit;

@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     env::Env,
     exit::Failure,
-    options::{api_key, default_model, proxy_url},
+    options::{api_key, default_model, key_variable, proxy_url},
 };
 
 /// The table to print.
@@ -40,15 +40,10 @@ pub(crate) fn run(args: &ConnectionArgs, config: &Config, env: &Env) -> Result<S
     text.push('\n');
     let mut providers = Vec::new();
     for name in catalog.providers() {
-        let key = match (api_key(&catalog, name, env), catalog.configured(name).and_then(|provider| provider.api_key.as_ref()))
-        {
+        let key = match (api_key(&catalog, name, env), key_variable(&catalog, name)) {
             (Some(_), _) => "key set".to_owned(),
-            (None, Some(key)) => {
-                key.missing_variable().map_or_else(|| "no key".to_owned(), |variable| format!("no key: {variable} is not set"))
-            }
-            (None, None) => catalog
-                .built_in(name)
-                .map_or_else(|| "no key".to_owned(), |built_in| format!("no key: {} is not set", built_in.key_env)),
+            (None, Some(variable)) => format!("no key: {variable} is not set"),
+            (None, None) => "no key".to_owned(),
         };
         let model = catalog.default_of(name).map_or_else(|_| String::new(), |choice| choice.model);
         providers.push([format!("{name}/…"), model, key]);
@@ -96,5 +91,13 @@ mod tests {
                 && text.contains("key set")
         );
         assert!(!text.contains("sk-1"));
+    }
+
+    #[test]
+    fn a_variable_that_would_not_be_used_is_not_asked_for() {
+        let env = Env::of(&[("OPENAI_API_KEY", "sk-1")]);
+        let config = Config::parse("c", "[models.openai]\nurl = \"https://mine.example\"", &env).expect("valid");
+        let text = run(&ConnectionArgs::default(), &config, &env).expect("listed");
+        assert!(text.lines().any(|line| line.starts_with("openai/") && line.ends_with("no key")), "{text}");
     }
 }

@@ -6,7 +6,7 @@ use url::Url;
 use crate::{
     aliases::{Catalog, Choice},
     args::{ChatArgs, ConnectionArgs},
-    config::{Api, Config},
+    config::{Api, Config, Provider},
     endpoint::{endpoint, is_exposed},
     env::Env,
     exit::Failure,
@@ -98,13 +98,18 @@ pub(crate) fn route(args: &ConnectionArgs, config: &Config, env: &Env) -> Result
     let Some(url) = proxy_url(args, config, env)? else { return Ok(Route::Direct) };
     match key::find(config, env)? {
         Some((key, _)) => Ok(Route::Proxy { url, key }),
-        None => Err(Failure::proxy("the proxy needs a key, and there is none").remedy(
-            "`xllm-proxy client add NAME` on the server prints one (xllm1_…); then one of\n\
-             xllm key set                    keeps it in the system keyring\n\
-             export XLLM_PROXY_KEY=xllm1_…\n\
-             proxy_key = \"xllm1_…\"           in [global] of the configuration",
-        )),
+        None => Err(no_proxy_key()),
     }
+}
+
+/// There is a proxy and nothing to show it.
+pub(crate) fn no_proxy_key() -> Failure {
+    Failure::proxy("the proxy needs a key, and there is none").remedy(
+        "`xllm-proxy client add NAME` on the server prints one (xllm1_…); then one of\n\
+         xllm key set                    keeps it in the system keyring\n\
+         export XLLM_PROXY_KEY=xllm1_…\n\
+         proxy_key = \"xllm1_…\"           in [global] of the configuration",
+    )
 }
 
 /// The proxy's address if requests are to go through it.
@@ -130,35 +135,36 @@ fn target(args: &ChatArgs, config: &Config, env: &Env, through_proxy: bool) -> R
         None => default_model(&catalog, config, env, through_proxy)?,
     };
     let provider = choice.provider.as_str();
-    let (built_in, configured) = (catalog.built_in(provider), catalog.configured(provider));
-    let own_url = configured.and_then(|configured| configured.url.as_ref());
-    let (api, url) = provider_url(&catalog, provider)?;
-    let key = api_key(&catalog, provider, env);
-    let key_remedy = match built_in {
-        Some(built_in) => format!("export {}=…, or set api_key in [models.{provider}]", built_in.key_env),
-        None => format!("set api_key in [models.{provider}] of the configuration"),
-    };
-    // A proxy may hold the provider's key itself, and a server of one's own may need none.
-    let wanted = own_url.is_none() || configured.is_some_and(|configured| configured.api_key.is_some());
-    if key.is_none() && wanted && !through_proxy {
-        let unset = configured.and_then(|configured| configured.api_key.as_ref()?.missing_variable());
-        let why = unset.map_or_else(String::new, |variable| format!(": {variable} is not set"));
-        return Err(Failure::usage(format!("there is no API key for {provider}{why}")).remedy(key_remedy));
+    let found = provider_of(&catalog, provider, env)?;
+    // A proxy may hold the provider's key itself.
+    if found.key.is_none() && wants_key(&catalog, provider) && !through_proxy {
+        let why = key_variable(&catalog, provider).map_or_else(String::new, |variable| format!(": {variable} is not set"));
+        return Err(Failure::usage(format!("there is no API key for {provider}{why}")).remedy(found.key_remedy));
     }
     let max_tokens = args
         .max_tokens
-        .or_else(|| configured.and_then(|configured| configured.max_tokens))
+        .or_else(|| catalog.configured(provider).and_then(|configured| configured.max_tokens))
         .or(choice.max_tokens)
-        .or((api == Api::Anthropic).then_some(DEFAULT_MAX_TOKENS));
+        .or((found.api == Api::Anthropic).then_some(DEFAULT_MAX_TOKENS));
+    Ok(Target { max_tokens, model: choice.model, successor: choice.successor, ..found })
+}
+
+/// A provider before a model of it is chosen: where it is, and the key for it.
+pub(crate) fn provider_of(catalog: &Catalog<'_>, provider: &str, env: &Env) -> Result<Target, Failure> {
+    let (api, url) = provider_url(catalog, provider)?;
+    let key_remedy = match catalog.built_in(provider) {
+        Some(built_in) => format!("export {}=…, or set api_key in [models.{provider}]", built_in.key_env),
+        None => format!("set api_key in [models.{provider}] of the configuration"),
+    };
     Ok(Target {
         api,
         url: endpoint(url, api)?,
-        key,
+        key: api_key(catalog, provider, env),
         key_remedy,
-        max_tokens,
-        provider: choice.provider,
-        model: choice.model,
-        successor: choice.successor,
+        max_tokens: None,
+        provider: provider.to_owned(),
+        model: String::new(),
+        successor: None,
     })
 }
 
@@ -169,6 +175,21 @@ pub(crate) fn provider_url<'c>(catalog: &'c Catalog<'_>, provider: &str) -> Resu
         (Some((api, url)), _) => Ok((api, url.get()?)),
         (None, Some(built_in)) => Ok((built_in.api, &built_in.url)),
         (None, None) => Err(Failure::usage(format!("[models.{provider}] needs a `url`"))),
+    }
+}
+
+/// Whether a provider is no use without a key; a server of one's own may need none.
+pub(crate) fn wants_key(catalog: &Catalog<'_>, provider: &str) -> bool {
+    catalog.configured(provider).is_none_or(|configured| configured.url.is_none() || configured.api_key.is_some())
+}
+
+/// The variable that would hold a provider's key.
+pub(crate) fn key_variable<'c>(catalog: &'c Catalog<'_>, provider: &str) -> Option<&'c str> {
+    match catalog.configured(provider) {
+        Some(Provider { api_key: Some(key), .. }) => key.missing_variable(),
+        // The environment's key goes to the provider's own address alone.
+        Some(Provider { url: Some(_), .. }) => None,
+        _ => catalog.built_in(provider).map(|built_in| built_in.key_env.as_str()),
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Body(UnsyncBoxBody<Bytes, Error>);
 #[derive(Debug, Clone)]
 pub(crate) struct Error {
     message: String,
+    /// The relay's name for it.
+    code: Option<&'static str>,
     /// Whether the API's side broke off, rather than the proxy or the network.
     upstream: bool,
     remedy: Option<String>,
@@ -132,7 +134,7 @@ impl From<client::Error> for Error {
     fn from(error: client::Error) -> Self {
         let upstream = error.blame() == Fault::Upstream;
         let remedy = error.retry_after().map(|wait| format!("ask again after {} s", wait.as_secs_f64().ceil()));
-        Self { message: format!("{error} ({})", error.code()), upstream, remedy }
+        Self { message: format!("{error} ({})", error.code()), code: Some(error.code()), upstream, remedy }
     }
 }
 
@@ -148,7 +150,12 @@ impl Error {
             format!("the request to {host} failed")
         };
         let message = format!("{what}: {}", reason(error));
-        Self { message, upstream: false, remedy: None }
+        Self { message, code: None, upstream: false, remedy: None }
+    }
+
+    /// The relay's name for it, where it came that way.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        self.code
     }
 
     /// As the error that ends the command.

@@ -17,6 +17,7 @@ use futures::StreamExt as _;
 use http::{Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Limited};
 use meter::Meter;
+pub(crate) use refusal::PROXY_ERROR;
 use request::Decoder;
 use serde_json::Value;
 
@@ -96,7 +97,7 @@ async fn converse(plan: &Plan, transport: &Transport, out: &mut Output) -> Resul
     let sent = out.waiting(transport.send(request, !plan.show.stream)).await;
     let response = sent.map_err(|error| error.into_failure(""))?;
     out.trace(&format!("HTTP {} after {:.2} s", response.status().as_u16(), meter.elapsed()));
-    if !response.status().is_success() || response.headers().contains_key(refusal::PROXY_ERROR) {
+    if !response.status().is_success() || response.headers().contains_key(PROXY_ERROR) {
         let (head, body) = response.into_parts();
         // An error that cannot be read to its end is still that error.
         let body = out.waiting(collect(body, refusal::MAX_BODY)).await.unwrap_or_default();

@@ -7,7 +7,7 @@ use super::event::ApiError;
 use crate::{exit::Failure, options::Target};
 
 /// Set by the relay where it answers itself.
-pub(super) const PROXY_ERROR: &str = "x-xllm-error";
+pub(crate) const PROXY_ERROR: &str = "x-xllm-error";
 /// Errors are short.
 pub(super) const MAX_BODY: usize = 1 << 20;
 /// What is shown of an error that is no JSON.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{anthropic, event::Event, openai};
 use crate::{
     config::Api,
+    endpoint,
     exit::Failure,
     options::{Ask, Target},
 };
@@ -22,12 +23,31 @@ pub(crate) fn build(target: &Target, ask: &Ask) -> Result<Request<Bytes>, Failur
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, accept)
         .body(body)
-        .map_err(|error| Failure::usage(format!("the url of {} cannot be used: {error}", target.provider)))?;
-    match target.api {
-        Api::Anthropic => anthropic::headers(target, request.headers_mut())?,
-        Api::OpenAi => openai::headers(target, request.headers_mut())?,
-    }
+        .map_err(|error| unusable(target, &error))?;
+    authenticate(target, &mut request)?;
     Ok(request)
+}
+
+/// The request for the list of models: it asks no model anything and costs nothing.
+pub(crate) fn models(target: &Target) -> Result<Request<Bytes>, Failure> {
+    let url = endpoint::models(&target.url, target.api);
+    let mut request = Request::get(url.as_str())
+        .header(ACCEPT, "application/json")
+        .body(Bytes::new())
+        .map_err(|error| unusable(target, &error))?;
+    authenticate(target, &mut request)?;
+    Ok(request)
+}
+
+fn authenticate(target: &Target, request: &mut Request<Bytes>) -> Result<(), Failure> {
+    match target.api {
+        Api::Anthropic => anthropic::headers(target, request.headers_mut()),
+        Api::OpenAi => openai::headers(target, request.headers_mut()),
+    }
+}
+
+fn unusable(target: &Target, error: &http::Error) -> Failure {
+    Failure::usage(format!("the url of {} cannot be used: {error}", target.provider))
 }
 
 fn body(target: &Target, ask: &Ask) -> Map<String, Value> {

@@ -12,7 +12,8 @@ use std::{
 };
 
 pub(crate) use clean::clean;
-use markdown::{DIM, Markdown, RESET};
+use markdown::Markdown;
+pub(crate) use markdown::{DIM, RESET};
 use spinner::{ERASE, PERIOD, Spinner};
 
 use crate::env::Env;
@@ -101,6 +102,23 @@ impl Output {
                 }
             }
         }
+    }
+
+    /// Whether stdout is a terminal.
+    pub(crate) fn watched(&self) -> bool {
+        !matches!(self.style, Style::Bare)
+    }
+
+    /// Whether stdout shows colours.
+    pub(crate) fn coloured(&self) -> bool {
+        matches!(self.style, Style::Rendered(_))
+    }
+
+    /// Whole lines of our own making, colours and all. What in them came from elsewhere is clean already.
+    pub(crate) fn lines(&mut self, text: &str) -> io::Result<()> {
+        self.stop_spinner();
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
     }
 
     /// A piece of the answer, shown at once. All of it ends with exactly one line feed,

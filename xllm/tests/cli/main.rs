@@ -1,5 +1,6 @@
 //! The real command against a stand-in for the providers.
 
 mod direct;
+mod doctor;
 mod proxy;
 mod support;

@@ -1,45 +1,11 @@
 //! Through the relay.
 
-use std::{io::Read as _, process::Command, sync::Arc};
+use std::{io::Read as _, process::Command};
 
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use xllm_proxy::{
-    proto::Credential,
-    server::{self, Keys, Server, origins::Origins},
-};
+use serde_json::json;
+use xllm_proxy::{proto::Credential, server::Keys};
 
-use crate::support::{Ran, User, finish};
-
-/// A relay that allows the user's provider, or nobody; ends with the test.
-async fn relay(user: &User, allowed: bool) -> (String, String) {
-    let (keys, credential) = Keys::ephemeral("test").expect("randomness");
-    let listed = if allowed { vec![user.mock.url()] } else { Vec::new() };
-    let origins = Origins::new(false, &listed).expect("an origin");
-    let config = server::Config { origins, ..server::Config::default() };
-    let server = Server::new(config, Arc::new(keys)).expect("TLS");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = format!("http://{}", listener.local_addr().expect("bound"));
-    tokio::spawn(server.run(listener, std::future::pending()));
-    (address, credential.reveal().to_string())
-}
-
-/// A user whose configuration goes through a relay.
-async fn user_behind_relay(script: Value, allowed: bool) -> User {
-    let user = User::with(script).await;
-    let (address, key) = relay(&user, allowed).await;
-    configure(&user, &address, &key);
-    user
-}
-
-fn configure(user: &User, address: &str, key: &str) {
-    let url = user.mock.url();
-    user.configure(&format!(
-        "[global]\nproxy = true\nproxy_url = \"{address}\"\nproxy_key = \"{key}\"\n\
-         [models.claude]\nanthropic_api_key = \"${{ANTHROPIC_API_KEY}}\"\nurl = \"{url}\"\n\
-         [models.openai]\napi_key = \"sk-openai\"\nurl = \"{url}/v1\"\n"
-    ));
-}
+use crate::support::{Ran, User, configure, finish, relay, user_behind_relay};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_comes_through_the_relay_streamed_or_whole() {

@@ -1,15 +1,18 @@
-//! A user who runs the command, and what it leaves.
+//! A user who runs the command, a relay between, and what a run leaves.
 
 use std::{
     fs,
     io::Write as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use mock_llm::{Config, MockLlm, Script};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use xllm_proxy::server::{self, Keys, Server, origins::Origins};
 
 /// A user with a home of their own and a provider of their own.
 pub(crate) struct User {
@@ -85,6 +88,36 @@ impl User {
         let requests = self.mock.requests();
         serde_json::from_slice(&requests.last().expect("a request").body).expect("JSON")
     }
+}
+
+/// A relay that allows the user's provider, or nobody; ends with the test.
+pub(crate) async fn relay(user: &User, allowed: bool) -> (String, String) {
+    let (keys, credential) = Keys::ephemeral("test").expect("randomness");
+    let listed = if allowed { vec![user.mock.url()] } else { Vec::new() };
+    let origins = Origins::new(false, &listed).expect("an origin");
+    let config = server::Config { origins, ..server::Config::default() };
+    let server = Server::new(config, Arc::new(keys)).expect("TLS");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(server.run(listener, std::future::pending()));
+    (address, credential.reveal().to_string())
+}
+
+/// A user whose configuration goes through a relay.
+pub(crate) async fn user_behind_relay(script: Value, allowed: bool) -> User {
+    let user = User::with(script).await;
+    let (address, key) = relay(&user, allowed).await;
+    configure(&user, &address, &key);
+    user
+}
+
+pub(crate) fn configure(user: &User, address: &str, key: &str) {
+    let url = user.mock.url();
+    user.configure(&format!(
+        "[global]\nproxy = true\nproxy_url = \"{address}\"\nproxy_key = \"{key}\"\n\
+         [models.claude]\nanthropic_api_key = \"${{ANTHROPIC_API_KEY}}\"\nurl = \"{url}\"\n\
+         [models.openai]\napi_key = \"sk-openai\"\nurl = \"{url}/v1\"\n"
+    ));
 }
 
 pub(crate) async fn finish(child: Child) -> Ran {

@@ -12,8 +12,8 @@ use inline::Inline;
 /// A span that stays open longer is not one.
 const HOLD: usize = 240;
 
-pub(super) const RESET: &str = "\x1b[0m";
-pub(super) const DIM: &str = "\x1b[2m";
+pub(crate) const RESET: &str = "\x1b[0m";
+pub(crate) const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";
 const TITLE: &str = "\x1b[1;4m";
 const CODE: &str = "\x1b[36m";
