@@ -11,3 +11,4 @@ mod lockstep;
 mod sessions;
 mod tls;
 mod uploads;
+mod waiting;
