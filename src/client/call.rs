@@ -4,6 +4,7 @@ use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use http::{Method, header::CONTENT_LENGTH};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{Body, BoxError, Error, Timings, body::Handle, pool::Pool};
@@ -31,7 +32,7 @@ where
 {
     let (parts, mut body) = request.into_parts();
     let head = head(&parts, &body, pool.settings().credit)?;
-    let exchange = Arc::new(open(&pool, &head).await?);
+    let exchange = Arc::new(open(&pool, &head, Instant::now()).await?);
     let handle = Handle::new(exchange.clone());
     if head.body != BodyLength::None && !send_at_once(&exchange, &mut body).await? {
         pool.tasks().spawn(upload(exchange, body));
@@ -85,13 +86,13 @@ fn head<B: http_body::Body>(parts: &http::request::Parts, body: &B, credit: u64)
     })
 }
 
-async fn open(pool: &Arc<Pool>, head: &Request) -> Result<Exchange, Error> {
-    let mut ready = pool.session().await?;
+async fn open(pool: &Pool, head: &Request, arrived: Instant) -> Result<Exchange, Error> {
+    let mut ready = pool.session(arrived).await?;
     for _ in 1..ATTEMPTS {
         if let Some(opened) = ready.session.request(head).await {
             return opened.map_err(Error::unsendable);
         }
-        ready = pool.session().await?;
+        ready = pool.session(arrived).await?;
     }
     match ready.session.request(head).await {
         Some(opened) => opened.map_err(Error::unsendable),

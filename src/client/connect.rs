@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -91,12 +91,13 @@ pub(super) struct Ready {
     pub(super) hello: ServerHello,
 }
 
-/// Connects and shakes hands; the session's pump runs among `tasks`.
-pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker) -> Result<Ready, Error> {
+/// Connects and shakes hands; the session's pump runs among `tasks`, and tells `changed` when the session takes nothing
+/// more.
+pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker, changed: &watch::Sender<()>) -> Result<Ready, Error> {
     let proxy = &settings.proxy;
     let unreachable = |why: String| {
         let text = format!("cannot reach the proxy at {proxy}: {why}");
-        Error::new("proxy-unreachable", Fault::Network, text).retry_safe_if(true)
+        Error::new("proxy-unreachable", Fault::Network, text).retry_safe_if(true).passing_if(true)
     };
     let limit = settings.connect_time;
     let reach = async {
@@ -115,12 +116,16 @@ pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker) -> Result<R
             tls()?.connect(name, stream).await
         };
         match timeout(limit, secure).await {
-            Ok(Ok(stream)) => shake(stream, settings, tasks).await,
-            Ok(Err(error)) => Err(unreachable(format!("TLS failed: {error}"))),
+            Ok(Ok(stream)) => shake(stream, settings, tasks, changed).await,
+            Ok(Err(error)) => {
+                // A certificate or name that is wrong stays wrong.
+                let wrong = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Other);
+                Err(unreachable(format!("TLS failed: {error}")).passing_if(!wrong))
+            }
             Err(_) => Err(unreachable(format!("no TLS within {} s", limit.as_secs_f64()))),
         }
     } else {
-        shake(stream, settings, tasks).await
+        shake(stream, settings, tasks, changed).await
     }
 }
 
@@ -136,7 +141,7 @@ fn tls() -> io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(tls::client_config().map_err(io::Error::other)?)))
 }
 
-async fn shake<T>(io: T, settings: &Builder, tasks: &TaskTracker) -> Result<Ready, Error>
+async fn shake<T>(io: T, settings: &Builder, tasks: &TaskTracker, changed: &watch::Sender<()>) -> Result<Ready, Error>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -158,13 +163,19 @@ where
     let session = Session::new(connection, start);
     let (sender, outcome) = oneshot::channel();
     // The server's clock is for the server's end of the core alone.
-    tasks.spawn(drive(io, session.clone(), ClientHook { session: session.clone(), outcome: Some(sender) }, || 0));
+    let hook = ClientHook { session: session.clone(), outcome: Some(sender), changed: changed.clone() };
+    tasks.spawn(drive(io, session.clone(), hook, || 0));
     match outcome.await {
         Ok(Ok(hello)) => {
             debug!(proxy = %settings.proxy, profile = %hello.profile, "session open");
             Ok(Ready { session, hello })
         }
-        Ok(Err(why)) => Err(Error::no_session(&why, &settings.proxy, settings.connect_time)),
+        Ok(Err(why)) => {
+            // Who closes at once is stopping, or a balancer with nothing behind it. Who cannot read the hello waits first:
+            // closing would tell a prober something.
+            let at_once = matches!(why, Closed::Lost { .. }) && start.elapsed() < settings.connect_time / 2;
+            Err(Error::no_session(&why, &settings.proxy, settings.connect_time).passing_if(at_once))
+        }
         Err(_) => Err(Error::no_session(&Closed::Lost { in_hello: true }, &settings.proxy, settings.connect_time)),
     }
 }
@@ -173,6 +184,7 @@ struct ClientHook {
     session: Session,
     /// Who waits for the handshake.
     outcome: Option<oneshot::Sender<Result<ServerHello, Closed>>>,
+    changed: watch::Sender<()>,
 }
 
 impl ClientHook {
@@ -203,11 +215,13 @@ impl Hook for ClientHook {
 
     fn going_away(&mut self, goaway: &GoAway) {
         debug!(code = goaway.code.map(proto::Code::name), "the proxy ends the session");
+        self.changed.send_replace(());
     }
 
     fn closed(&mut self, why: &Closed) {
         debug!(?why, "session closed");
         self.decide(Err(why.clone()));
+        self.changed.send_replace(());
     }
 }
 

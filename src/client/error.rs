@@ -14,16 +14,34 @@ pub struct Error {
     fault: Fault,
     retry: bool,
     after: Option<Duration>,
+    /// It kept a session from opening, and the next attempt may go better.
+    passing: bool,
     text: String,
 }
 
 impl Error {
     pub(super) fn new(code: &'static str, fault: Fault, text: impl Into<String>) -> Self {
-        Self { code, fault, retry: false, after: None, text: text.into() }
+        Self { code, fault, retry: false, after: None, passing: false, text: text.into() }
     }
 
     pub(super) fn retry_safe_if(self, retry: bool) -> Self {
         Self { retry, ..self }
+    }
+
+    pub(super) fn passing_if(self, passing: bool) -> Self {
+        Self { passing, ..self }
+    }
+
+    /// Whether it is worth while to wait for a session after this.
+    pub(super) const fn may_pass(&self) -> bool {
+        self.passing
+    }
+
+    /// The last error, when a request has waited for a session for so long and the next attempt is up to `next` away.
+    pub(super) fn after_waiting(self, waited: Duration, next: Duration) -> Self {
+        let text = format!("{} (waited {:.1} s)", self.text, waited.as_secs_f64());
+        let after = Duration::from_secs(next.as_secs() + u64::from(next.subsec_nanos() > 0));
+        Self { text, after: Some(after), ..self }
     }
 
     /// Stable code: a name of section 8 of `protocol.md`, or one of the local ones it lists.
@@ -93,7 +111,7 @@ impl Error {
     /// The proxy takes nothing new.
     pub(super) fn stopping() -> Self {
         let text = "the proxy is stopping: it finishes what is under way, and takes nothing new";
-        Self::new(Code::ShuttingDown.name(), Fault::Proxy, text).retry_safe_if(true)
+        Self::new(Code::ShuttingDown.name(), Fault::Proxy, text).retry_safe_if(true).passing_if(true)
     }
 
     /// [`Client::close`](super::Client::close) was called.
@@ -135,6 +153,7 @@ impl From<Notice> for Error {
             fault: notice.fault,
             retry: notice.retry,
             after: notice.after.map(Duration::from_millis),
+            passing: false,
             text: match notice.code {
                 // A later version's: the number is all there is to look up.
                 Code::Other(number) => format!("{} (code {number})", clean(&notice.text)),

@@ -35,6 +35,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 pub use body::Body;
 pub use connect::{ProxyUrl, ProxyUrlError};
@@ -60,6 +61,8 @@ pub struct Builder {
     connect_time: Duration,
     sessions: usize,
     credit: u64,
+    patience: Duration,
+    warm: bool,
 }
 
 impl Builder {
@@ -88,6 +91,23 @@ impl Builder {
         Self { credit: credit.clamp(limits::CREDIT_MIN, limits::CREDIT_MAX), ..self }
     }
 
+    /// How long a request, or [`Client::connect`], may wait for a session while the proxy cannot be reached, is stopping,
+    /// or closes at once what is opened. Attempts are made meanwhile, one at a time for all who wait, with growing pauses
+    /// of up to 5 s; none is begun after that time, and one that is under way is waited for. Other failures, such as a key
+    /// that is refused, are told at once. Default: zero, one attempt.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Whether to keep a session up from the first request or [`Client::connect`] on: one that ends is replaced, with
+    /// growing pauses of up to 30 s while that fails. It costs a connection that stays open, with a PING every 20 s.
+    /// Default: no.
+    #[must_use]
+    pub fn warm(self, warm: bool) -> Self {
+        Self { warm, ..self }
+    }
+
     /// The client. Nothing is connected until the first request, or [`Client::connect`].
     pub fn build(self) -> Client {
         Client { pool: Arc::new(pool::Pool::new(self)) }
@@ -114,6 +134,8 @@ impl Client {
             connect_time: limits::HELLO_TIME,
             sessions: 2,
             credit: 1 << 20,
+            patience: Duration::ZERO,
+            warm: false,
         })
     }
 
@@ -123,7 +145,7 @@ impl Client {
     /// # Errors
     /// If the proxy cannot be reached or does not accept the key.
     pub async fn connect(&self) -> Result<ServerHello, Error> {
-        self.pool.session().await.map(|ready| ready.hello)
+        self.pool.session(Instant::now()).await.map(|ready| ready.hello)
     }
 
     /// A request whose answer comes whole or not at all.

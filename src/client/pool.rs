@@ -5,27 +5,50 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
 
 use super::{
     Builder, Error,
     connect::{Ready, connect},
 };
 
-/// Requests under way in a session beyond which the next one opens another: about where one core's sealing becomes the limit.
+/// Requests under way in a session beyond which the next one opens another: about where one core's sealing becomes the
+/// limit.
 const SPREAD: usize = 64;
-/// How long before the server would end an idle session it is given up: a request must not meet the server's word on its way.
+/// How long before the server would end an idle session it is given up: a request must not meet the server's word on its
+/// way.
 const RETIRE: Duration = Duration::from_secs(10);
 /// How long after a failure no second session is tried.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause after a first failure; it doubles with each further one.
+const BACKOFF: Duration = Duration::from_millis(100);
+/// Longest pause while requests wait.
+const BACKOFF_WAITED_FOR: Duration = Duration::from_secs(5);
+/// Longest pause while nobody waits. A session that did not last this long counts as a failure, so that one which is opened
+/// and ended in turn is not opened all the time.
+const BACKOFF_WARM: Duration = Duration::from_secs(30);
 
+/// The sessions of a client and its clones. They end when it is dropped, and so does all that works for it.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct Pool(Arc<Inner>);
+
+/// What tasks hold as well.
+#[derive(Debug)]
+struct Inner {
     settings: Builder,
     known: Mutex<Known>,
     /// One connects at a time, the others wait for what comes of it.
     connecting: tokio::sync::Mutex<()>,
+    /// Told when a session opens or ends, and when there will be no more.
+    changed: watch::Sender<()>,
+    /// Ends the tasks that connect.
+    over: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -33,9 +56,52 @@ pub(super) struct Pool {
 struct Known {
     /// Also those that take nothing new, as long as something is under way there.
     sessions: Vec<Ready>,
-    /// How many attempts to connect have failed, and the last of them.
-    failures: (u64, Option<(Instant, Error)>),
+    failures: Failures,
+    warmer: Option<JoinHandle<Option<()>>>,
     closed: bool,
+}
+
+/// Attempts to connect that failed.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Of all time.
+    count: u64,
+    /// Since a session was last opened.
+    row: u32,
+    last: Option<(Instant, Error)>,
+    /// How long after the last one requests wait with the next. Drawn once for all.
+    pause: Duration,
+}
+
+impl Failures {
+    fn add(&mut self, error: Error) {
+        self.count += 1;
+        self.row = self.row.saturating_add(1);
+        self.last = Some((Instant::now(), error));
+        self.pause = jitter(backoff(self.row, BACKOFF_WAITED_FOR));
+    }
+
+    /// The last one, if there was one since there were `count`.
+    fn since(&self, count: u64) -> Option<Error> {
+        self.last.as_ref().filter(|_| self.count != count).map(|(_, error)| error.clone())
+    }
+
+    /// When requests may try again, and why they may not now.
+    fn pause(&self) -> Option<(Instant, Error)> {
+        let (when, error) = self.last.as_ref().filter(|_| self.row > 0)?;
+        let due = *when + self.pause;
+        (due > Instant::now()).then(|| (due, error.clone()))
+    }
+}
+
+/// The longest pause after so many failures in a row, at least one.
+fn backoff(row: u32, most: Duration) -> Duration {
+    2_u32.checked_pow(row.saturating_sub(1)).map_or(most, |factor| BACKOFF.saturating_mul(factor).min(most))
+}
+
+/// Anything up to `most`, so that the clients of a proxy that comes back do not come all at once.
+fn jitter(most: Duration) -> Duration {
+    most.mul_f64(getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX)))
 }
 
 impl Known {
@@ -48,9 +114,7 @@ impl Known {
     /// Forgets what is over, and ends what has been idle for nearly as long as the server allows.
     fn tidy(&mut self) {
         self.sessions.retain(|ready| {
-            let allowed = Duration::from_secs(ready.hello.idle);
-            let allowed = allowed.saturating_sub(RETIRE.min(allowed / 2));
-            let idle = ready.session.idle_for().is_some_and(|idle| idle >= allowed);
+            let idle = left(ready).is_zero();
             if idle {
                 ready.session.go_away(None, "");
             }
@@ -61,52 +125,116 @@ impl Known {
     /// Whether another session would help, and can be had.
     fn wants_another(&self, load: usize, most: usize) -> bool {
         let usable = self.sessions.iter().filter(|ready| !ready.session.is_draining()).count();
-        let failed_lately = self.failures.1.as_ref().is_some_and(|(when, _)| when.elapsed() < PAUSE);
+        let failed_lately = self.failures.last.as_ref().is_some_and(|(when, _)| when.elapsed() < PAUSE);
         load >= SPREAD && usable < most && !failed_lately
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        let stopping = self.sessions.iter().any(|ready| ready.session.is_stopping());
+        let stopping = error.may_pass() && self.sessions.iter().any(|ready| ready.session.is_stopping());
         let error = if stopping { Error::stopping() } else { error };
-        self.failures = (self.failures.0 + 1, Some((Instant::now(), error.clone())));
+        self.failures.add(error.clone());
         error
     }
 }
 
+/// How much longer a session may be idle; not zero for one that is not.
+fn left(ready: &Ready) -> Duration {
+    let allowed = Duration::from_secs(ready.hello.idle);
+    let allowed = allowed.saturating_sub(RETIRE.min(allowed / 2));
+    ready.session.idle_for().map_or(allowed.max(BACKOFF), |idle| allowed.saturating_sub(idle))
+}
+
 impl Pool {
     pub(super) fn new(settings: Builder) -> Self {
-        Self { settings, known: Mutex::default(), connecting: tokio::sync::Mutex::default(), tasks: TaskTracker::new() }
+        Self(Arc::new(Inner {
+            settings,
+            known: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            changed: watch::Sender::default(),
+            over: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }))
     }
 
-    pub(super) const fn settings(&self) -> &Builder {
-        &self.settings
+    pub(super) fn settings(&self) -> &Builder {
+        &self.0.settings
     }
 
-    pub(super) const fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
     }
 
+    /// A session that is up, a new one if there is none, for somebody who has waited since `arrived`. Where there is one
+    /// that is busy, it serves, while another is opened beside it.
+    pub(super) async fn session(&self, arrived: Instant) -> Result<Ready, Error> {
+        self.0.keep_warm();
+        self.0.session(arrived).await
+    }
+
+    pub(super) async fn close(&self, limit: Duration) {
+        self.0.go_away();
+        self.0.tasks.close();
+        let _ = timeout(limit, self.0.tasks.wait()).await;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.0.go_away();
+    }
+}
+
+impl Inner {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session that is up, a new one if there is none. Where there is one that is busy, it serves, while another is opened
-    /// beside it.
-    pub(super) async fn session(self: &Arc<Self>) -> Result<Ready, Error> {
-        if let Some(ready) = self.pick()? {
-            return Ok(ready);
+    async fn session(self: &Arc<Self>, arrived: Instant) -> Result<Ready, Error> {
+        let patience = self.settings.patience;
+        // A moment beyond what the clock can say never comes.
+        let deadline = arrived.checked_add(patience);
+        let in_time = |moment: Instant| deadline.is_none_or(|deadline| moment < deadline);
+        loop {
+            if let Some(ready) = self.pick()? {
+                return Ok(ready);
+            }
+            let (before, pause) = {
+                let failures = &self.known().failures;
+                (failures.count, failures.pause().filter(|(_, error)| error.may_pass() && !patience.is_zero()))
+            };
+            if let Some((due, error)) = pause {
+                let until = if in_time(due) { due } else { deadline.unwrap_or(due) };
+                if let Some(ready) = self.up_by(until).await? {
+                    return Ok(ready);
+                }
+                if !in_time(due) {
+                    return Err(self.waited(error, arrived));
+                }
+            }
+            match self.attempt(before).await {
+                Err(error) if !error.may_pass() || patience.is_zero() => return Err(error),
+                Err(error) if !in_time(Instant::now()) => return Err(self.waited(error, arrived)),
+                Err(_) => {}
+                ready => return ready,
+            }
         }
-        let before = self.known().failures.0;
-        let _one = self.connecting.lock().await;
-        if let Some(ready) = self.pick()? {
-            return Ok(ready);
+    }
+
+    fn waited(&self, error: Error, arrived: Instant) -> Error {
+        error.after_waiting(arrived.elapsed(), backoff(self.known().failures.row, BACKOFF_WAITED_FOR))
+    }
+
+    /// A session that comes up until then.
+    async fn up_by(self: &Arc<Self>, until: Instant) -> Result<Option<Ready>, Error> {
+        let mut changes = self.changed.subscribe();
+        loop {
+            if let Some(ready) = self.pick()? {
+                return Ok(Some(ready));
+            }
+            if timeout_at(until, changes.changed()).await.is_err() {
+                return Ok(None);
+            }
         }
-        if let (after, Some((_, error))) = &self.known().failures
-            && *after != before
-        {
-            return Err(error.clone());
-        }
-        self.connect().await
     }
 
     fn pick(self: &Arc<Self>) -> Result<Option<Ready>, Error> {
@@ -119,19 +247,32 @@ impl Pool {
         let ready = ready.clone();
         if known.wants_another(load, self.settings.sessions) {
             let pool = self.clone();
-            self.tasks.spawn(async move {
+            self.tasks.spawn(self.over.clone().run_until_cancelled_owned(async move {
                 // Whoever connects already does it for all.
                 if let Ok(_one) = pool.connecting.try_lock() {
                     let _ = pool.connect().await;
                 }
-            });
+            }));
         }
         Ok(Some(ready))
     }
 
+    /// What came of the attempt that ended since there were `before` failures, or comes of the one under way, or of a new
+    /// one.
+    async fn attempt(self: &Arc<Self>, before: u64) -> Result<Ready, Error> {
+        let _one = self.connecting.lock().await;
+        if let Some(ready) = self.pick()? {
+            return Ok(ready);
+        }
+        if let Some(error) = self.known().failures.since(before) {
+            return Err(error);
+        }
+        self.connect().await
+    }
+
     /// Opens a session. `connecting` must be held.
     async fn connect(&self) -> Result<Ready, Error> {
-        let outcome = connect(&self.settings, &self.tasks).await;
+        let outcome = connect(&self.settings, &self.tasks, &self.changed).await;
         let mut known = self.known();
         match outcome {
             Ok(ready) if known.closed => {
@@ -139,11 +280,68 @@ impl Pool {
                 Err(Error::closed())
             }
             Ok(ready) => {
+                known.failures.row = 0;
                 known.sessions.push(ready.clone());
+                drop(known);
+                self.changed.send_replace(());
                 Ok(ready)
             }
             Err(error) => Err(known.fail(error)),
         }
+    }
+
+    /// Starts the task that keeps a session up, if one is wanted and does not run. It could not be started earlier: a
+    /// client may be made before there is a runtime, and used in another one later.
+    fn keep_warm(self: &Arc<Self>) {
+        if !self.settings.warm {
+            return;
+        }
+        let mut known = self.known();
+        if !known.closed && known.warmer.as_ref().is_none_or(JoinHandle::is_finished) {
+            let task = self.over.clone().run_until_cancelled_owned(self.clone().warm());
+            known.warmer = Some(self.tasks.spawn(task));
+        }
+    }
+
+    /// Keeps a session up.
+    async fn warm(self: Arc<Self>) {
+        let mut changes = self.changed.subscribe();
+        let (mut failed, mut away) = (0, false);
+        loop {
+            let (since, mut up) = (Instant::now(), false);
+            while let Some(rest) = self.rest() {
+                up = true;
+                if std::mem::take(&mut away) {
+                    info!(proxy = %self.settings.proxy, "the proxy is back");
+                }
+                let _ = timeout(rest, changes.changed()).await;
+            }
+            if up {
+                failed = if since.elapsed() < BACKOFF_WARM { failed + 1 } else { 0 };
+            }
+            if failed > 0 {
+                let due = Instant::now() + jitter(backoff(failed, BACKOFF_WARM));
+                // A request may open one meanwhile.
+                while self.rest().is_none() && timeout_at(due, changes.changed()).await.is_ok() {}
+            }
+            let before = self.known().failures.count;
+            if let Err(error) = self.attempt(before).await {
+                failed += 1;
+                if away {
+                    debug!(proxy = %self.settings.proxy, %error, "still no session");
+                } else {
+                    away = true;
+                    warn!(proxy = %self.settings.proxy, "no session to the proxy, which is tried again: {error}");
+                }
+            }
+        }
+    }
+
+    /// How long nothing needs to be done, if a session is up.
+    fn rest(&self) -> Option<Duration> {
+        let mut known = self.known();
+        known.tidy();
+        known.sessions.iter().filter(|ready| !ready.session.is_draining()).map(left).min()
     }
 
     fn go_away(&self) {
@@ -152,17 +350,105 @@ impl Pool {
         for ready in known.sessions.drain(..) {
             ready.session.go_away(None, "");
         }
-    }
-
-    pub(super) async fn close(&self, limit: Duration) {
-        self.go_away();
-        self.tasks.close();
-        let _ = tokio::time::timeout(limit, self.tasks.wait()).await;
+        drop(known);
+        self.over.cancel();
+        self.changed.send_replace(());
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.go_away();
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::{
+        client::Client,
+        proto::{Credential, KeyId, ServerKey, crypto::Secret},
+    };
+
+    /// Of a client whose proxy is away: the port is taken, and nobody listens there.
+    fn away(settings: impl FnOnce(Builder) -> Builder) -> (Pool, TcpSocket) {
+        let port = TcpSocket::new_v4().expect("a socket");
+        port.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let credential = Credential {
+            server: *ServerKey::new(Secret::new([1; 32])).public(),
+            key_id: KeyId([2; 16]),
+            psk: Secret::new([3; 32]),
+        };
+        let address = port.local_addr().expect("an address").to_string();
+        (Pool::new(settings(Client::builder(&address, credential).expect("a proxy URL"))), port)
+    }
+
+    fn attempts(pool: &Pool) -> u64 {
+        pool.0.known().failures.count
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let ms = |row| backoff(row, BACKOFF_WAITED_FOR).as_millis();
+        assert_eq!([1, 2, 3, 6, 7, 40, u32::MAX].map(ms), [100, 200, 400, 3200, 5000, 5000, 5000]);
+        for row in 0..20 {
+            let most = backoff(row, BACKOFF_WARM);
+            assert!(jitter(most) <= most);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_patience_a_request_fails_at_once() {
+        let start = Instant::now();
+        let (pool, _port) = away(|builder| builder);
+        let error = pool.session(start).await.expect_err("away");
+        assert_eq!((error.code(), error.retry_after(), attempts(&pool)), ("proxy-unreachable", None, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_with_the_last_error_and_the_time_waited() {
+        let (pool, _port) = away(|builder| builder.patience(Duration::from_secs(20)));
+        let start = Instant::now();
+        let error = pool.session(start).await.expect_err("away");
+        assert!(start.elapsed() >= Duration::from_secs(20), "{:?}", start.elapsed());
+        assert_eq!((error.code(), error.retry_safe()), ("proxy-unreachable", true));
+        let text = error.to_string();
+        assert!(text.contains("is xllm-proxy running? (waited 2") && text.ends_with(" s)"), "{text}");
+        let after = error.retry_after().expect("it is known");
+        assert!(after >= Duration::from_secs(1) && after <= BACKOFF_WAITED_FOR, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_in_the_pause_waits_for_the_next_attempt_with_those_who_wait() {
+        let (pool, _port) = away(|builder| builder.patience(Duration::from_mins(1)));
+        let pool = Arc::new(pool);
+        let mut waiting = tokio::task::JoinSet::new();
+        for late in 0..100 {
+            let pool = pool.clone();
+            waiting.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(late * 50)).await;
+                pool.session(Instant::now()).await.map(|_| ())
+            });
+        }
+        assert!(waiting.join_all().await.iter().all(Result::is_err));
+        // Were they not shared, there were thousands. Pauses are 2.5 s on the average; one in a thousand is under 5 ms.
+        let attempts = attempts(&pool);
+        assert!((5..200).contains(&attempts), "{attempts}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_dropped_or_closed_while_it_tries_leaves_nothing_behind() {
+        for closed in [false, true] {
+            let (pool, _port) = away(|builder| builder.warm(true));
+            let inner = Arc::downgrade(&pool.0);
+            assert!(pool.session(Instant::now()).await.is_err());
+            // For ever, and with pauses: this would not return otherwise.
+            tokio::time::sleep(Duration::from_hours(24)).await;
+            let attempts = attempts(&pool);
+            assert!((1000..200_000).contains(&attempts), "{attempts}");
+            if closed {
+                pool.close(Duration::from_secs(1)).await;
+            }
+            drop(pool);
+            while inner.strong_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }

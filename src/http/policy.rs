@@ -1,8 +1,8 @@
 //! The header policy: one table for both directions, three named policies, and rules that change it.
 //!
-//! `neutral` drops what names the provider or the program, `sdk` keeps what SDKs read, `pass` drops hop-by-hop fields alone.
-//! The first row that matches a field decides; a field that no row matches passes. `docs/headers.md` shows the table to users;
-//! a test here holds the page to it.
+//! `neutral` drops what names the provider or the program, `sdk` keeps what SDKs read, `pass` drops hop-by-hop fields
+//! alone. The first row that matches a field decides; a field that no row matches passes. `docs/headers.md` shows the table
+//! to users; a test here holds the page to it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -208,9 +208,9 @@ impl RuleError {
 
 /// Changes to the table, from a configuration.
 ///
-/// What ends at each hop ends there whatever the rules say. Apart from that, a field that `drop` names goes, one that `keep`
-/// names stays, and the policy's table decides of the rest. A name in full counts for more than a pattern with `*`, whichever
-/// list it is in; between two patterns, `drop` wins. Last, `set` puts its fields in place of what is there.
+/// What ends at each hop ends there whatever the rules say. Apart from that, a field that `drop` names goes, one that
+/// `keep` names stays, and the policy's table decides of the rest. A name in full counts for more than a pattern with `*`,
+/// whichever list it is in; between two patterns, `drop` wins. Last, `set` puts its fields in place of what is there.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     keep: Vec<Pattern>,
@@ -257,8 +257,8 @@ impl Rules {
         self.keep.is_empty() && self.drop.is_empty() && self.set.is_empty()
     }
 
-    /// Whether they may keep what a policy drops: whoever stands behind one that applies a policy first must then ask it for
-    /// `pass`.
+    /// Whether they may keep what a policy drops: whoever stands behind one that applies a policy first must then ask it
+    /// for `pass`.
     pub const fn keeps_any(&self) -> bool {
         !self.keep.is_empty()
     }

@@ -139,7 +139,7 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
-    /// Not valid TOML, or an unknown key. The line itself is not shown: it may hold a value of `set`, which may be a secret.
+    /// Not valid TOML, or an unknown key. The line itself is not shown: it may hold a value of `set`.
     #[error("{path}, line {line}, column {column}: {what}")]
     Syntax {
         /// The file.

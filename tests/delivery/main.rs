@@ -12,3 +12,4 @@ mod sessions;
 mod tls;
 mod uploads;
 mod urls;
+mod waiting;

@@ -61,6 +61,11 @@ impl Relay {
     /// Stops the server, and starts another at the same address.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts a server at the address of the one that was stopped.
+    pub(crate) async fn start_again(&mut self) {
         let (_, stop, server) = serve(&self.config, &self.keys, &self.address).await;
         (self.stop, self.server) = (Some(stop), server);
     }

@@ -61,8 +61,8 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env) -> Resul
     settings.remarks.iter().for_each(|remark| warn!("{remark}"));
     let client = Client::builder(&settings.proxy_url, credential::parse(&settings.proxy_key)?)
         .map_err(|error| Failure::usage(error.to_string()))?
-        //PATIENCE .patience(settings.wait)
-        //PATIENCE .warm(true)
+        .patience(settings.wait)
+        .warm(true)
         .build();
     let listener = bind(settings.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::usage(format!("cannot listen: {error}")))?;
