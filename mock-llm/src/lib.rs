@@ -14,7 +14,7 @@
 //! | [`raw`] | byte streams, echoes, trailers, broken bodies |
 //! | `control` | driving the mock from another process |
 //! | `answer`, `tokens`, `prose`, `sample` | what is said |
-//! | `delivery` | when it is said |
+//! | `delivery`, `gzip` | when it is said, and in which pieces |
 //! | `context` | what the answer to one request stands on |
 //! | `exchange`, `records`, `body` | what is counted and recorded |
 //!
@@ -34,6 +34,7 @@ mod delivery;
 mod exchange;
 mod fault;
 mod fields;
+mod gzip;
 mod openai;
 mod prose;
 mod random;
@@ -47,6 +48,6 @@ mod tokens;
 
 pub use raw::pattern;
 pub use records::{KEPT_BODY, KEPT_REQUESTS, Recorded, Stats};
-pub use script::{Chunking, Config, Hang, Ping, Script, ToolCall};
+pub use script::{Chunking, Config, Hang, LineEnd, Ping, Script, ToolCall};
 pub use server::MockLlm;
 pub use tokens::split as split_tokens;

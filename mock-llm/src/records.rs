@@ -18,6 +18,8 @@ use crate::script::Script;
 pub const KEPT_REQUESTS: usize = 4096;
 /// How many bytes of each request's body are remembered.
 pub const KEPT_BODY: usize = 64 * 1024;
+/// How many names of attempts are remembered; beyond, all are forgotten.
+const KEPT_ATTEMPTS: usize = 4096;
 /// Permits given at once at most, so that no sum of them overflows a semaphore.
 const MOST_PERMITS: usize = 1 << 32;
 
@@ -99,6 +101,7 @@ pub(crate) struct State {
     stats: watch::Sender<Stats>,
     ring: Mutex<Ring>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+    attempts: Mutex<HashMap<String, u64>>,
     next: AtomicU64,
 }
 
@@ -117,6 +120,7 @@ impl State {
             stats: watch::Sender::default(),
             ring: Mutex::default(),
             gates: Mutex::default(),
+            attempts: Mutex::default(),
             next: AtomicU64::new(0),
         }
     }
@@ -165,6 +169,17 @@ impl State {
 
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
         lock(&self.ring).kept.iter().cloned().collect()
+    }
+
+    /// Counts an attempt under `key`, and gives how many there were before.
+    pub(crate) fn attempt(&self, key: &str) -> u64 {
+        let mut attempts = lock(&self.attempts);
+        if attempts.len() >= KEPT_ATTEMPTS && !attempts.contains_key(key) {
+            attempts.clear();
+        }
+        let count = attempts.entry(key.to_owned()).or_default();
+        *count += 1;
+        *count - 1
     }
 
     pub(crate) fn gate(&self, name: &str) -> Arc<Semaphore> {
