@@ -21,6 +21,8 @@ use crate::script::{Chunking, Hang, LineEnd, Script};
 
 /// Deltas before the pause, unless scripted.
 const SILENCE_AFTER: usize = 1;
+/// Bytes of a binary answer in one delta.
+const PIECE: usize = 4096;
 /// Longest piece of a body that is cut at random.
 const LONGEST_PIECE: usize = 128;
 
@@ -100,13 +102,27 @@ impl Context {
     /// A streamed answer. `failure` makes the event that a scripted error in mid-stream sends, given
     /// how many events came before.
     pub(crate) fn stream(&self, events: Vec<Event>, failure: impl Fn(usize) -> Bytes) -> Reply {
-        let mut steps = self.steps(events, failure);
+        let mut steps = self.steps(events, |sent| Step::Send(failure(sent)));
         self.end_lines(&mut steps);
         let steps = if self.gzip { packed(steps) } else { steps };
         let body = Streamed::boxed(play(self.recut(steps), self.start), None);
         let mut reply = self.packed_reply(StatusCode::OK, "text/event-stream; charset=utf-8", body);
         let no_cache = HeaderValue::from_static("no-cache");
         reply.headers_mut().insert(CACHE_CONTROL, no_cache);
+        reply
+    }
+
+    /// Bytes that are no text, in pieces of which each is a delta. They have no shape of an error, so one in their middle cuts
+    /// them off. `known`: their length is announced.
+    pub(crate) fn binary(&self, content_type: &'static str, bytes: &Bytes, known: bool) -> Reply {
+        let piece = |from| Event { bytes: bytes.slice(from..bytes.len().min(from + PIECE)), delta: true };
+        let pieces = (0..bytes.len()).step_by(PIECE).map(piece).collect();
+        let steps = self.recut(self.steps(pieces, |_| Step::Cut));
+        let length = known.then_some(bytes.len() as u64);
+        let mut reply = self.reply(StatusCode::OK, content_type, Streamed::boxed(play(steps, self.start), length));
+        if let Some(length) = length {
+            reply.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
         reply
     }
 
@@ -140,7 +156,7 @@ impl Context {
         reply
     }
 
-    fn steps(&self, events: Vec<Event>, failure: impl Fn(usize) -> Bytes) -> Vec<Step> {
+    fn steps(&self, events: Vec<Event>, failure: impl Fn(usize) -> Step) -> Vec<Step> {
         let script = &self.script;
         if script.hang == Some(Hang::Body) {
             return vec![Step::Hang];
@@ -149,7 +165,7 @@ impl Context {
             if script.drop_after == Some(deltas) {
                 Some(Step::Cut)
             } else if script.error_after == Some(deltas) {
-                Some(Step::Send(failure(sent)))
+                Some(failure(sent))
             } else {
                 None
             }

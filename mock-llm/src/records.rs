@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Version;
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::files::Files;
 use crate::script::Script;
 
 /// How many requests are remembered; older ones are forgotten, but stay counted.
@@ -49,6 +51,8 @@ pub struct Recorded {
     pub path: String,
     /// The HTTP version.
     pub version: Version,
+    /// When its head arrived, since the instance's start.
+    pub arrived: Duration,
     /// Headers in the order of their first appearance, repeats of a name together, names in lower
     /// case (the form in which the HTTP library keeps them).
     pub headers: Vec<(String, Vec<u8>)>,
@@ -63,11 +67,12 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    fn new(head: &Parts) -> Self {
+    fn new(head: &Parts, arrived: Duration) -> Self {
         Self {
             method: head.method.to_string(),
             path: path(head),
             version: head.version,
+            arrived,
             headers: header_list(head),
             body_len: 0,
             body_sha256: [0; 32],
@@ -98,10 +103,12 @@ pub(crate) struct State {
     pub(crate) script: Script,
     /// Cancelled when the instance stops: exchanges cut by that are no hang-ups.
     pub(crate) stop: CancellationToken,
+    start: Instant,
     stats: watch::Sender<Stats>,
     ring: Mutex<Ring>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
     attempts: Mutex<HashMap<String, u64>>,
+    files: Mutex<Files>,
     next: AtomicU64,
 }
 
@@ -117,10 +124,12 @@ impl State {
         Self {
             script,
             stop: CancellationToken::new(),
+            start: Instant::now(),
             stats: watch::Sender::default(),
             ring: Mutex::default(),
             gates: Mutex::default(),
             attempts: Mutex::default(),
+            files: Mutex::default(),
             next: AtomicU64::new(0),
         }
     }
@@ -139,7 +148,7 @@ impl State {
 
     /// Remembers a request and gives its number.
     pub(crate) fn record(&self, head: &Parts) -> u64 {
-        let recorded = Recorded::new(head);
+        let recorded = Recorded::new(head, self.start.elapsed());
         let mut ring = lock(&self.ring);
         if ring.kept.len() == KEPT_REQUESTS {
             ring.kept.pop_front();
@@ -180,6 +189,10 @@ impl State {
         let count = attempts.entry(key.to_owned()).or_default();
         *count += 1;
         *count - 1
+    }
+
+    pub(crate) fn files(&self) -> MutexGuard<'_, Files> {
+        lock(&self.files)
     }
 
     pub(crate) fn gate(&self, name: &str) -> Arc<Semaphore> {
