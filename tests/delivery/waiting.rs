@@ -7,19 +7,21 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::future::join_all;
+use http_body::Frame;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-use xllm_proxy::client::{Client, Fault};
+use xllm_proxy::client::{Client, Error, Fault};
 
 use super::support::{
     LIMIT,
-    mitm::Mitm,
+    mitm::{Harm, Mitm, Way},
     relay::Relay,
-    request::{assert_error, get, whole},
+    request::{Request, assert_error, channel, get, request, streaming, whole},
     upstream::closed,
     within,
 };
@@ -66,6 +68,50 @@ async fn a_request_waits_for_a_proxy_that_comes_back() {
     };
     let (response, ()) = tokio::join!(waiting, back);
     assert!(response.is_ok(), "{response:?}");
+}
+
+/// What comes of a request that is under way when the server's word that it stops is: it was sent to a server that has gone, and
+/// another one is there.
+async fn crossing(request: impl FnOnce(&Relay) -> Request) -> (Result<Bytes, Error>, Relay) {
+    let mut relay = Relay::start().await;
+    let mitm = Mitm::harm(relay.address.parse().unwrap(), Way::Down, Harm::Gate).await;
+    mitm.let_go();
+    let client = relay.builder(&mitm.address()).build();
+    assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
+    mitm.hold();
+    relay.restart().await;
+    let before = mitm.tapes()[0].up.len();
+    let sent = async {
+        within("the request", async {
+            while mitm.tapes()[0].up.len() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        mitm.let_go();
+    };
+    let (response, ()) = tokio::join!(whole(&client, request(&relay)), sent);
+    (response.map(http::Response::into_body), relay)
+}
+
+#[tokio::test]
+async fn a_request_that_crosses_the_word_that_the_proxy_stops_is_sent_once_more() {
+    for size in [0, 10, 300_000] {
+        let (body, relay) = crossing(|relay| request("POST", &relay.url("/raw/sink"), vec![b'x'; size])).await;
+        assert!(body.is_ok(), "{body:?}");
+        let recorded = relay.mock.requests();
+        let [_, recorded] = &recorded[..] else { panic!("one before, and one that was sent once more") };
+        assert_eq!((recorded.body_len, recorded.body_complete), (u64::try_from(size).unwrap(), true));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_was_not_there_at_once_is_not_sent_once_more() {
+    let (pieces, body) = channel();
+    pieces.unbounded_send(Ok(Frame::data("begun".into()))).unwrap();
+    let (body, relay) = crossing(|relay| streaming("POST", &relay.url("/raw/echo"), body)).await;
+    assert_error(&body.unwrap_err(), "shutting-down", Fault::Proxy, true);
+    assert_eq!(relay.mock.stats().requests, 1);
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub(crate) enum Harm {
     Cut(usize),
     /// Unit and all behind it are held until [`Mitm::let_go`].
     Hold(usize),
+    /// All is held between [`Mitm::hold`] and [`Mitm::let_go`]; it begins held.
+    Gate,
 }
 
 /// All that went one way in one session.
@@ -109,6 +111,11 @@ impl Mitm {
     /// What went by, a tape for each session.
     pub(crate) fn tapes(&self) -> Vec<Tape> {
         self.shared.tapes.lock().unwrap().clone()
+    }
+
+    /// Holds what comes from now on.
+    pub(crate) fn hold(&self) {
+        self.shared.go.send_replace(false);
     }
 
     /// Passes on what was held.
@@ -247,7 +254,8 @@ impl Pipe<'_> {
                     let size = u16::try_from(unit.len() - 2).unwrap();
                     unit[..2].copy_from_slice(&size.to_be_bytes());
                 }
-                Harm::Hold(at) if at == index => {
+                Harm::Hold(at) if at != index => {}
+                Harm::Hold(_) | Harm::Gate => {
                     let mut go = self.shared.go.subscribe();
                     let _ = go.wait_for(|go| *go).await;
                 }
@@ -255,6 +263,8 @@ impl Pipe<'_> {
             }
             for _ in 0..copies {
                 if self.pass(&unit).await.is_none() {
+                    // Closing with unread bytes would reset the connection, and what goes the other way would be lost.
+                    let _ = tokio::io::copy(&mut self.from, &mut tokio::io::sink()).await;
                     return;
                 }
             }
