@@ -326,6 +326,9 @@ impl Inner {
             }
             let before = self.known().failures.count;
             if let Err(error) = self.attempt(before).await {
+                if self.over.is_cancelled() {
+                    return;
+                }
                 failed += 1;
                 if away {
                     debug!(proxy = %self.settings.proxy, %error, "still no session");
@@ -345,13 +348,14 @@ impl Inner {
     }
 
     fn go_away(&self) {
+        // First: a task that keeps a session up must not take the end of it for a failure.
+        self.over.cancel();
         let mut known = self.known();
         known.closed = true;
         for ready in known.sessions.drain(..) {
             ready.session.go_away(None, "");
         }
         drop(known);
-        self.over.cancel();
         self.changed.send_replace(());
     }
 }
