@@ -69,7 +69,7 @@ pub const REQUEST: &[Row] = &[
     neither("names the program; `xllm-proxy/1` goes instead, because some CDNs refuse a request without", &["user-agent"]),
     neither(
         "telemetry of SDKs and tools; their retries and time-outs need none of it",
-        &["x-stainless-*", "x-claude-code-*", "x-app", "http-referer", "x-title"],
+        &["x-stainless-*", "x-goog-api-client", "x-claude-code-*", "x-app", "http-referer", "x-title"],
     ),
     neither("what browsers add", &["cookie", "origin", "referer", "sec-*", "accept-language", "dnt", "priority"]),
     neither(
@@ -356,11 +356,6 @@ impl Filter<'_> {
         }
         kept
     }
-}
-
-/// The fields that pass the table alone.
-pub fn fields(direction: Direction, policy: Policy, headers: &HeaderMap) -> HeaderMap {
-    Filter::new(direction, policy).fields(headers)
 }
 
 #[cfg(test)]

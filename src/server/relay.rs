@@ -108,7 +108,8 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
     let progress = Arc::new(Progress::default());
     let headers = up.apply(&headers);
     let call = || {
-        let body = Upload::new(exchange.clone(), request.body, limit, policy, progress.clone());
+        let filter = (policy, server.config.request_headers.clone());
+        let body = Upload::new(exchange.clone(), request.body, limit, filter, progress.clone());
         let mut call = http::Request::new(body);
         *call.method_mut() = method.clone();
         *call.uri_mut() = target.uri().clone();

@@ -19,7 +19,7 @@ use crate::{
     driver::{Exchange, Incoming},
     http::{
         InvalidHeader,
-        policy::{self, Direction},
+        policy::{Direction, Filter, Rules},
         to_map,
     },
     proto::frame::{BodyLength, Headers, Policy},
@@ -83,7 +83,9 @@ pub(super) struct Upload {
     left: Option<u64>,
     /// Bytes that the limit still allows.
     allowed: u64,
+    /// What decides of its trailers.
     policy: Policy,
+    rules: Rules,
     progress: Arc<Progress>,
     ended: bool,
 }
@@ -99,7 +101,7 @@ impl Upload {
         exchange: Arc<Exchange>,
         length: BodyLength,
         limit: u64,
-        policy: Policy,
+        (policy, rules): (Policy, Rules),
         progress: Arc<Progress>,
     ) -> Self {
         let left = match length {
@@ -107,7 +109,7 @@ impl Upload {
             BodyLength::Known(length) => Some(length),
             BodyLength::Unknown => None,
         };
-        Self { exchange, left, allowed: limit, policy, progress, ended: length == BodyLength::None }
+        Self { exchange, left, allowed: limit, policy, rules, progress, ended: length == BodyLength::None }
     }
 
     fn fail(&mut self, failure: Failure) -> Ended {
@@ -129,7 +131,7 @@ impl Upload {
         match to_map(trailers) {
             Ok(trailers) => {
                 self.ended = true;
-                let kept = policy::fields(Direction::Request, self.policy, &trailers);
+                let kept = Filter::new(Direction::Request, self.policy).with(&self.rules).fields(&trailers);
                 (!kept.is_empty()).then(|| Ok(Frame::trailers(kept)))
             }
             Err(error) => Some(Err(self.fail(Failure::Trailers(error)))),

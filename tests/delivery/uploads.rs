@@ -51,16 +51,17 @@ async fn trailers_of_a_request_reach_the_upstream() {
 }
 
 #[tokio::test]
-async fn trailers_of_a_request_obey_the_header_policy() {
+async fn trailers_of_a_request_obey_the_header_policy_and_the_rules() {
     let Recording { url, heard, .. } = upstream::recording("HTTP/1.1 204 No Content\r\n\r\n", b"x-sum: 7\r\n\r\n").await;
-    let relay = Relay::allowing(&url).await;
+    let relay = Relay::with_allowed("request_headers.drop = [\"x-team\"]", &[&url]).await;
     let mut trailers = HeaderMap::new();
+    trailers.insert("x-team", "blue".parse().unwrap());
     trailers.insert("x-forwarded-for", "10.0.0.1".parse().unwrap());
     trailers.insert("cookie", "who=me".parse().unwrap());
     trailers.insert("x-sum", "7".parse().unwrap());
     let pieces: Vec<Piece> = vec![Ok(Frame::data("body".into())), Ok(Frame::trailers(trailers))];
     let mut request = streaming("POST", &url, futures::stream::iter(pieces));
-    request.headers_mut().insert("trailer", "x-sum, cookie, x-forwarded-for".parse().unwrap());
+    request.headers_mut().insert("trailer", "x-sum, cookie, x-forwarded-for, x-team".parse().unwrap());
     assert_eq!(call(&relay.client(), request).await.unwrap().status(), 204);
     let heard = String::from_utf8(heard.borrow().clone()).unwrap();
     assert!(heard.ends_with("\r\n4\r\nbody\r\n0\r\nx-sum: 7\r\n\r\n"), "{heard}");
