@@ -25,6 +25,9 @@ const GEMINI: (&str, &str, &str) = ("https://generativelanguage.googleapis.com",
 const ANTHROPIC: &[&str] = &["messages", "models", "complete", "files", "skills", "organizations"];
 const GOOGLE: &[&str] = &["models", "files", "cachedContents", "tunedModels", "batches", "interactions", "openai"];
 
+/// The beginning of paths that spell out their host.
+const ANY: &str = "x";
+
 /// A provider's way.
 #[derive(Debug, Clone)]
 pub(super) struct Provider {
@@ -59,6 +62,10 @@ impl Routes {
     pub(super) fn new(catalog: &Catalog<'_>, env: &Env) -> (Self, Vec<Failure>) {
         let (mut routes, mut faults) = (Self::default(), Vec::new());
         for name in catalog.providers() {
+            if name == ANY {
+                faults.push(Failure::usage(format!("`/{ANY}/…` leads to other hosts")).remedy("give [models.x] another name"));
+                continue;
+            }
             match provider(catalog, name, env) {
                 Ok(provider) => routes.providers.push(provider),
                 Err(failure) => faults.push(failure),
@@ -98,7 +105,7 @@ impl Routes {
     pub(super) fn resolve(&self, uri: &Uri, headers: &HeaderMap) -> Result<Target<'_>, Refusal> {
         let path = uri.path().trim_start_matches('/');
         let (name, rest) = path.split_once('/').unwrap_or((path, ""));
-        if name == "x" {
+        if name == ANY {
             return elsewhere(rest, uri.query(), headers);
         }
         let Some(provider) = self.provider(name) else {
@@ -233,12 +240,13 @@ mod tests {
                           [models.local]\nurl = \"http://127.0.0.1:11434\"\n\
                           [models.deep]\napi = \"anthropic\"\nurl = \"https://d.example/anthropic\"\n\
                           [models.azure]\nurl = \"https://z.example/openai/v1?api-version=1\"\n\
-                          [models.gone]\nurl = \"https://${UNSET}/v1\"\n";
+                          [models.gone]\nurl = \"https://${UNSET}/v1\"\n\
+                          [models.x]\nurl = \"https://x.example\"\n";
 
     fn routes() -> Routes {
         let config = Config::parse("c.toml", CONFIG, &Env::default()).expect("valid");
         let (routes, faults) = Routes::new(&Catalog::new(&config).expect("valid"), &Env::default());
-        assert_eq!(faults.len(), 1, "the route whose variable is not set is left out");
+        assert_eq!(faults.len(), 2, "a variable that is not set, and a name that is taken");
         routes
     }
 
