@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{check::Check, relay::Greeted};
+use super::{check::Check, relay::Greeted, span::span};
 
 pub(super) const CLOCK: &str = "clock";
 
@@ -33,20 +33,6 @@ fn judge(ours: SystemTime, theirs: SystemTime) -> Check {
     Check::warning(CLOCK, detail).remedy(
         "set the one that is wrong (NTP does it); the relay works all the same,\nonly times in logs and TLS certificates depend on it",
     )
-}
-
-/// A time in two or three digits.
-pub(super) fn span(time: Duration) -> String {
-    let (millis, seconds) = (time.as_secs_f64() * 1e3, time.as_secs());
-    match seconds {
-        0 if millis < 10.0 => format!("{millis:.1} ms"),
-        0 => format!("{millis:.0} ms"),
-        1..10 => format!("{:.1} s", millis / 1e3),
-        10..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]
@@ -97,20 +83,5 @@ mod tests {
         assert_eq!(status(969_000, None), Status::Warning);
         assert_eq!(status(969_000, Some(Duration::from_secs(4))), Status::Ok);
         assert_eq!(status(u64::MAX, None), Status::Warning, "a time that cannot be");
-    }
-
-    #[test]
-    fn times_are_short() {
-        for (millis, shown) in [
-            (0, "0.0 ms"),
-            (12, "12 ms"),
-            (1_234, "1.2 s"),
-            (95_000, "95 s"),
-            (600_000, "10 min"),
-            (10_800_000, "3 h"),
-            (864_000_000, "10 days"),
-        ] {
-            assert_eq!(span(Duration::from_millis(millis)), shown);
-        }
     }
 }

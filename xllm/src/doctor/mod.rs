@@ -13,6 +13,7 @@ mod provider;
 mod relay;
 mod report;
 mod setup;
+mod span;
 
 use std::{io, time::Duration};
 

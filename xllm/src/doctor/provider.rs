@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::{StatusCode, header::CONTENT_TYPE};
 use tokio::time::timeout;
 
-use super::{check::Check, clock::span};
+use super::{check::Check, span::span};
 use crate::{
     aliases::Catalog,
     chat::{PROXY_ERROR, request},

@@ -13,7 +13,7 @@ use xllm_proxy::{
     proto::limits::HELLO_TIME,
 };
 
-use super::{check::Check, clock::span};
+use super::{check::Check, span::span};
 use crate::{credential, exit::Failure, secret::Secret};
 
 pub(super) const PROXY: &str = "proxy";
