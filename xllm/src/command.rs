@@ -40,7 +40,8 @@ pub(crate) async fn run(cli: Cli) -> Exit {
             clap_complete::generate(shell, &mut Cli::command(), "xllm", &mut script);
             print(String::from_utf8_lossy(&script).trim_end())
         }
-        Some(Command::Doctor(args)) => doctor::run(&args, &env).await,
+        // Boxed: it is a large future, and one of many commands.
+        Some(Command::Doctor(args)) => Box::pin(doctor::run(&args, &env)).await,
     };
     result.unwrap_or_else(|failure| failed(&failure))
 }
