@@ -116,8 +116,17 @@ def credential():
         yield case["key_id"].encode()
 
 
+def urls():
+    hosts = ("api.openai.com", "API.example:443", "127.0.0.1:8080", "[::1]:1", "0x7f.1", "u@h", "a.b.", "xn--bcher-kva.example", "b\u00fccher.example")
+    for host in hosts:
+        for rest in ("", "/", "/v1/models?limit=1", "/../%2e%2e//a?'{}|", "?q", "/\u00e9#x", "\\\\x"):
+            yield f"https://{host}{rest}".encode()
+    yield b"ftp://h/"
+
+
 def main():
     targets = {
+        "url": urls(),
         "frame": (plaintext for _, plaintext in frames()),
         "credential": credential(),
         "connection": connection(),
