@@ -26,6 +26,10 @@ pub(crate) struct Ask {
     pub(crate) schema: Option<Value>,
     /// The tool that must be called, and the schema of its arguments.
     pub(crate) tool: Option<(String, Value)>,
+    /// The first tool that may be called, likewise.
+    pub(crate) offered: Option<(String, Value)>,
+    /// Results of tools in the conversation.
+    pub(crate) tool_results: usize,
     pub(crate) think: bool,
 }
 
@@ -77,13 +81,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// The answer number `choice` to `ask`.
     pub(crate) fn new(script: &Script, ask: &Ask, choice: usize) -> Self {
-        let call =
-            script.tool_call.as_ref().map(|call| Call { name: call.name.clone(), arguments: call.arguments.clone().into() });
-        let call = call.or_else(|| {
-            let (name, schema) = ask.tool.as_ref()?;
-            Some(Call { name: name.clone(), arguments: sample(schema) })
-        });
+        let call = call(script, ask);
         let mut text = match (&script.text, &ask.schema) {
+            // The loop's text is for its end.
+            _ if call.is_some() && script.tool_turns.is_some() => String::new(),
             (Some(text), _) => text.clone(),
             (None, _) if call.is_some() => String::new(),
             (None, Some(schema)) => sample(schema).to_string(),
@@ -121,6 +122,19 @@ impl Answer {
     pub(crate) fn tokens(&self) -> usize {
         self.thinking.len() + self.text.len() + self.argument_pieces().len()
     }
+}
+
+/// The tool call to answer with, if it is time for one.
+fn call(script: &Script, ask: &Ask) -> Option<Call> {
+    if script.tool_turns.is_some_and(|turns| ask.tool_results >= turns) {
+        return None;
+    }
+    if let Some(call) = &script.tool_call {
+        return Some(Call { name: call.name.clone(), arguments: call.arguments.clone().into() });
+    }
+    let offered = ask.offered.as_ref().filter(|_| script.tool_turns.is_some());
+    let (name, schema) = ask.tool.as_ref().or(offered)?;
+    Some(Call { name: name.clone(), arguments: sample(schema) })
 }
 
 fn own(tokens: Vec<&str>) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::Value;
@@ -13,11 +13,14 @@ use tokio::time::Instant;
 
 use crate::body::{Reply, full};
 use crate::fault::Fault;
+use crate::gzip;
 use crate::random::{BASE62, HEX, seed, word};
 use crate::records::State;
 use crate::script::{HEADER, PARAMETER, Script};
 
 pub(crate) const JSON: &str = "application/json";
+/// The header by which OpenAI's callers name a request, the same for each of its attempts.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Whose shapes an answer has.
 pub(crate) trait Provider: fmt::Debug + Sync {
@@ -41,13 +44,15 @@ pub(crate) struct Context {
     pub(crate) state: Arc<State>,
     pub(crate) script: Script,
     pub(crate) start: Instant,
+    /// Whether what is sent is packed.
+    pub(crate) gzip: bool,
     number: u64,
 }
 
 impl Context {
     /// The context of a request; its script is the instance's until [`read_script`](Self::read_script).
     pub(crate) fn new(provider: &'static dyn Provider, state: &Arc<State>, number: u64) -> Self {
-        Self { provider, state: state.clone(), script: state.script.clone(), start: Instant::now(), number }
+        Self { provider, state: state.clone(), script: state.script.clone(), start: Instant::now(), gzip: false, number }
     }
 
     /// Takes over what the request itself scripts; its header wins over its query.
@@ -60,6 +65,22 @@ impl Context {
         }
         for json in head.headers.get_all(HEADER) {
             self.overlay(HEADER, json.as_bytes())?;
+        }
+        self.gzip = self.script.gzip == Some(true) && takes_gzip(head);
+        self.count_attempt(head)
+    }
+
+    /// Takes out of the script what is to go wrong for earlier attempts alone.
+    fn count_attempt(&mut self, head: &Parts) -> Result<(), Fault> {
+        let Some(failing) = self.script.fail_attempts else {
+            return Ok(());
+        };
+        let named = head.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
+        let key = self.script.attempt_key.as_deref().or(named);
+        let key =
+            key.ok_or_else(|| Fault::invalid(format!("{HEADER}: fail_attempts needs attempt_key or {IDEMPOTENCY_KEY}")))?;
+        if self.state.attempt(key) >= failing {
+            self.script = std::mem::take(&mut self.script).harmless();
         }
         Ok(())
     }
@@ -109,15 +130,36 @@ impl Context {
         reply
     }
 
+    /// The same, for a body that is packed if the context's answers are.
+    pub(crate) fn packed_reply(
+        &self,
+        status: StatusCode,
+        content_type: &'static str,
+        body: http_body_util::combinators::UnsyncBoxBody<Bytes, crate::body::Cut>,
+    ) -> Reply {
+        let mut reply = self.reply(status, content_type, body);
+        if self.gzip {
+            reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        reply
+    }
+
+    /// A document as it is sent.
+    pub(crate) fn write(&self, value: &Value) -> Bytes {
+        let document = self.provider.write(value);
+        if self.gzip { gzip::pack(&document) } else { document.into() }
+    }
+
     /// A small document, at once.
     pub(crate) fn document(&self, value: &Value) -> Reply {
-        self.reply(StatusCode::OK, JSON, full(self.provider.write(value)))
+        self.packed_reply(StatusCode::OK, JSON, full(self.write(value)))
     }
 
     /// An error in the provider's shape.
     pub(crate) fn fault(&self, fault: &Fault) -> Reply {
         let body = self.error_body(fault);
-        let mut reply = self.reply(fault.status, JSON, full(self.provider.write(&body)));
+        let mut reply = self.packed_reply(fault.status, JSON, full(self.write(&body)));
         if let Some(seconds) = fault.retry_after {
             reply.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
@@ -149,6 +191,14 @@ impl Context {
         }
         headers
     }
+}
+
+/// Whether the caller says that it takes gzip; the weights of a list are not heeded, except that of nothing at all.
+fn takes_gzip(head: &Parts) -> bool {
+    let lists = head.headers.get_all(ACCEPT_ENCODING).into_iter();
+    let codings = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+    let mut codings = codings.map(|coding| coding.trim().split_once(';').unwrap_or((coding.trim(), "")));
+    codings.any(|(name, weight)| name.eq_ignore_ascii_case("gzip") && weight.trim() != "q=0")
 }
 
 /// Seconds since 1970.

@@ -16,7 +16,13 @@ pub(crate) fn answer(state: &State, head: &Parts) -> Reply {
     match (&head.method, head.uri.path()) {
         (&Method::GET, "/_mock/stats") => write(StatusCode::OK, &json!(state.stats())),
         (&Method::GET, "/_mock/requests") => {
-            let list: Vec<_> = state.recorded().iter().map(recorded).collect();
+            let query = Query::new(head);
+            let named = query.text("header");
+            let named = named.as_deref().and_then(|header| header.split_once(':'));
+            let list = state.recorded().into_iter();
+            let list = list.filter(|request| named.is_none_or(|(name, value)| request.header(name) == Some(value)));
+            let bodies = query.text("bodies").is_none_or(|bodies| bodies != "0");
+            let list: Vec<_> = list.map(|request| recorded(&request, bodies)).collect();
             write(StatusCode::OK, &list.into())
         }
         (&Method::POST, "/_mock/release") => match release(state, head) {
@@ -39,18 +45,19 @@ fn release(state: &State, head: &Parts) -> Result<Value, String> {
     Ok(json!({"gate": gate, "released": permits}))
 }
 
-/// Header values and the body in base64, as they may hold any byte.
-fn recorded(request: &Recorded) -> Value {
+/// Header values and the body in base64, as they may hold any byte. The bodies of many requests are long, so they may be left out.
+fn recorded(request: &Recorded, bodies: bool) -> Value {
     let headers = request.headers.iter();
     let headers: Vec<_> = headers.map(|(name, value)| json!([name, STANDARD.encode(value)])).collect();
     json!({
         "method": request.method,
         "path": request.path,
         "version": format!("{:?}", request.version),
+        "arrived_ms": u64::try_from(request.arrived.as_millis()).unwrap_or(u64::MAX),
         "headers_base64": headers,
         "body_len": request.body_len,
         "body_sha256": crate::raw::hex(&request.body_sha256),
-        "body_base64": STANDARD.encode(&request.body),
+        "body_base64": bodies.then(|| STANDARD.encode(&request.body)),
         "body_complete": request.body_complete,
     })
 }

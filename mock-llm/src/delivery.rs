@@ -1,6 +1,5 @@
 //! When an answer is said: pace, pauses, gates, cuts, and the cutting into writes.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +15,16 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Cut, Reply, Streamed, full};
 use crate::context::{Context, JSON};
-use crate::script::{Chunking, Hang, Script};
+use crate::gzip::Packer;
+use crate::random::{index, mix};
+use crate::script::{Chunking, Hang, LineEnd, Script};
 
 /// Deltas before the pause, unless scripted.
 const SILENCE_AFTER: usize = 1;
+/// Bytes of a binary answer in one delta.
+const PIECE: usize = 4096;
+/// Longest piece of a body that is cut at random.
+const LONGEST_PIECE: usize = 128;
 
 /// One event of a streamed answer.
 #[derive(Debug)]
@@ -38,6 +43,16 @@ pub(crate) enum Step {
     Send(Bytes),
     Hang,
     Cut,
+}
+
+impl Step {
+    /// The bytes that it sends.
+    fn sent(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Self::Send(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
 }
 
 /// The body that takes `steps`, counting time from `start`.
@@ -87,11 +102,27 @@ impl Context {
     /// A streamed answer. `failure` makes the event that a scripted error in mid-stream sends, given
     /// how many events came before.
     pub(crate) fn stream(&self, events: Vec<Event>, failure: impl Fn(usize) -> Bytes) -> Reply {
-        let steps = self.recut(self.steps(events, failure));
-        let body = Streamed::boxed(play(steps, self.start), None);
-        let mut reply = self.reply(StatusCode::OK, "text/event-stream; charset=utf-8", body);
+        let mut steps = self.steps(events, |sent| Step::Send(failure(sent)));
+        self.end_lines(&mut steps);
+        let steps = if self.gzip { packed(steps) } else { steps };
+        let body = Streamed::boxed(play(self.recut(steps), self.start), None);
+        let mut reply = self.packed_reply(StatusCode::OK, "text/event-stream; charset=utf-8", body);
         let no_cache = HeaderValue::from_static("no-cache");
         reply.headers_mut().insert(CACHE_CONTROL, no_cache);
+        reply
+    }
+
+    /// Bytes that are no text, in pieces of which each is a delta. They have no shape of an error, so one in their middle cuts
+    /// them off. `known`: their length is announced.
+    pub(crate) fn binary(&self, content_type: &'static str, bytes: &Bytes, known: bool) -> Reply {
+        let piece = |from| Event { bytes: bytes.slice(from..bytes.len().min(from + PIECE)), delta: true };
+        let pieces = (0..bytes.len()).step_by(PIECE).map(piece).collect();
+        let steps = self.recut(self.steps(pieces, |_| Step::Cut));
+        let length = known.then_some(bytes.len() as u64);
+        let mut reply = self.reply(StatusCode::OK, content_type, Streamed::boxed(play(steps, self.start), length));
+        if let Some(length) = length {
+            reply.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
         reply
     }
 
@@ -110,22 +141,22 @@ impl Context {
         if error_after.is_some() {
             return self.fault(&self.scripted_fault());
         }
-        let body = Bytes::from(self.provider.write(value));
+        let body = self.write(value);
         let length = body.len() as u64;
         let steps = if reached(self.script.drop_after).is_some() {
             vec![Step::Send(body.slice(..body.len() / 2)), Step::Cut]
-        } else if let Some(Chunking::Bytes(_)) = self.script.chunking {
-            vec![Step::Send(body)]
+        } else if matches!(self.script.chunking, None | Some(Chunking::Event)) {
+            return self.packed_reply(StatusCode::OK, JSON, full(body));
         } else {
-            return self.reply(StatusCode::OK, JSON, full(body));
+            vec![Step::Send(body)]
         };
         let body = Streamed::boxed(play(self.recut(steps), self.start), Some(length));
-        let mut reply = self.reply(StatusCode::OK, JSON, body);
+        let mut reply = self.packed_reply(StatusCode::OK, JSON, body);
         reply.headers_mut().insert(CONTENT_LENGTH, length.into());
         reply
     }
 
-    fn steps(&self, events: Vec<Event>, failure: impl Fn(usize) -> Bytes) -> Vec<Step> {
+    fn steps(&self, events: Vec<Event>, failure: impl Fn(usize) -> Step) -> Vec<Step> {
         let script = &self.script;
         if script.hang == Some(Hang::Body) {
             return vec![Step::Hang];
@@ -134,7 +165,7 @@ impl Context {
             if script.drop_after == Some(deltas) {
                 Some(Step::Cut)
             } else if script.error_after == Some(deltas) {
-                Some(Step::Send(failure(sent)))
+                Some(failure(sent))
             } else {
                 None
             }
@@ -174,14 +205,53 @@ impl Context {
 
     fn recut(&self, steps: Vec<Step>) -> Vec<Step> {
         match self.script.chunking {
-            Some(Chunking::Bytes(size)) => recut(steps, size),
+            Some(Chunking::Bytes(size)) => recut(steps, std::iter::repeat(size.get())),
+            Some(Chunking::Random(seed)) => {
+                // Mostly short, as a cut inside an event is what is looked for.
+                let size = |i| 1 + index(mix(seed ^ i), 1 + index(mix(!seed ^ i), LONGEST_PIECE));
+                recut(steps, (0..).map(size))
+            }
             None | Some(Chunking::Event) => steps,
+        }
+    }
+
+    /// Gives the lines of a stream the ends that the script asks for.
+    fn end_lines(&self, steps: &mut [Step]) {
+        let end = self.script.line_end.unwrap_or(LineEnd::Lf).text();
+        let mut sent: Vec<_> = steps.iter_mut().filter_map(Step::sent).collect();
+        if end != "\n" {
+            for bytes in &mut sent {
+                // JSON has no line ends of its own.
+                let text = String::from_utf8_lossy(bytes).replace('\n', end);
+                **bytes = text.into();
+            }
+        }
+        if self.script.unterminated == Some(true)
+            && let Some(last) = sent.last_mut()
+        {
+            last.truncate(last.len() - end.len());
         }
     }
 }
 
-/// Cuts what is sent into pieces of `size` bytes; only the last before an end is shorter.
-fn recut(steps: Vec<Step>, size: NonZeroUsize) -> Vec<Step> {
+/// What packs to what `steps` send; a stream that is cut is left without its end.
+fn packed(steps: Vec<Step>) -> Vec<Step> {
+    let mut packer = Packer::new();
+    let whole = !matches!(steps.last(), Some(Step::Cut | Step::Hang));
+    let mut steps = steps;
+    for bytes in steps.iter_mut().filter_map(Step::sent) {
+        *bytes = packer.piece(bytes);
+    }
+    if whole {
+        steps.push(Step::Send(packer.end()));
+    }
+    steps
+}
+
+/// Cuts what is sent into pieces of the endless `sizes`; only the last before an end is shorter.
+fn recut(steps: Vec<Step>, mut sizes: impl Iterator<Item = usize>) -> Vec<Step> {
+    let mut next = move || sizes.next().unwrap_or(1);
+    let mut size = next();
     let mut cut = Vec::with_capacity(steps.len());
     let mut waiting = BytesMut::new();
     let flush = |waiting: &mut BytesMut, cut: &mut Vec<Step>| {
@@ -193,8 +263,9 @@ fn recut(steps: Vec<Step>, size: NonZeroUsize) -> Vec<Step> {
         match step {
             Step::Send(bytes) => {
                 waiting.extend_from_slice(&bytes);
-                while waiting.len() >= size.get() {
-                    cut.push(Step::Send(waiting.split_to(size.get()).freeze()));
+                while waiting.len() >= size {
+                    cut.push(Step::Send(waiting.split_to(size).freeze()));
+                    size = next();
                 }
             }
             Step::At(_) | Step::Permit(_) => cut.push(step),

@@ -14,9 +14,10 @@
 //! | [`raw`] | byte streams, echoes, trailers, broken bodies |
 //! | `control` | driving the mock from another process |
 //! | `answer`, `tokens`, `prose`, `sample` | what is said |
-//! | `delivery` | when it is said |
+//! | `delivery`, `gzip` | when it is said, and in which pieces |
 //! | `context` | what the answer to one request stands on |
 //! | `exchange`, `records`, `body` | what is counted and recorded |
+//! | `multipart`, `files` | what is uploaded |
 //!
 //! Imports point one way: `route` → `openai`, `anthropic` → `delivery` → `context` → `body`. What
 //! `context` needs of a provider it says in a trait that the providers implement.
@@ -34,6 +35,9 @@ mod delivery;
 mod exchange;
 mod fault;
 mod fields;
+mod files;
+mod gzip;
+mod multipart;
 mod openai;
 mod prose;
 mod random;
@@ -45,8 +49,9 @@ mod script;
 mod server;
 mod tokens;
 
+pub use files::{KEPT_FILE_BYTES, KEPT_FILES};
 pub use raw::pattern;
 pub use records::{KEPT_BODY, KEPT_REQUESTS, Recorded, Stats};
-pub use script::{Chunking, Config, Hang, Ping, Script, ToolCall};
+pub use script::{Chunking, Config, Hang, LineEnd, Ping, Script, ToolCall};
 pub use server::MockLlm;
 pub use tokens::split as split_tokens;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Version;
@@ -12,12 +13,15 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::files::Files;
 use crate::script::Script;
 
 /// How many requests are remembered; older ones are forgotten, but stay counted.
 pub const KEPT_REQUESTS: usize = 4096;
 /// How many bytes of each request's body are remembered.
 pub const KEPT_BODY: usize = 64 * 1024;
+/// How many names of attempts are remembered; beyond, all are forgotten.
+const KEPT_ATTEMPTS: usize = 4096;
 /// Permits given at once at most, so that no sum of them overflows a semaphore.
 const MOST_PERMITS: usize = 1 << 32;
 
@@ -47,6 +51,8 @@ pub struct Recorded {
     pub path: String,
     /// The HTTP version.
     pub version: Version,
+    /// When its head arrived, since the instance's start.
+    pub arrived: Duration,
     /// Headers in the order of their first appearance, repeats of a name together, names in lower
     /// case (the form in which the HTTP library keeps them).
     pub headers: Vec<(String, Vec<u8>)>,
@@ -61,11 +67,12 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    fn new(head: &Parts) -> Self {
+    fn new(head: &Parts, arrived: Duration) -> Self {
         Self {
             method: head.method.to_string(),
             path: path(head),
             version: head.version,
+            arrived,
             headers: header_list(head),
             body_len: 0,
             body_sha256: [0; 32],
@@ -96,9 +103,12 @@ pub(crate) struct State {
     pub(crate) script: Script,
     /// Cancelled when the instance stops: exchanges cut by that are no hang-ups.
     pub(crate) stop: CancellationToken,
+    start: Instant,
     stats: watch::Sender<Stats>,
     ring: Mutex<Ring>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+    attempts: Mutex<HashMap<String, u64>>,
+    files: Mutex<Files>,
     next: AtomicU64,
 }
 
@@ -114,9 +124,12 @@ impl State {
         Self {
             script,
             stop: CancellationToken::new(),
+            start: Instant::now(),
             stats: watch::Sender::default(),
             ring: Mutex::default(),
             gates: Mutex::default(),
+            attempts: Mutex::default(),
+            files: Mutex::default(),
             next: AtomicU64::new(0),
         }
     }
@@ -135,7 +148,7 @@ impl State {
 
     /// Remembers a request and gives its number.
     pub(crate) fn record(&self, head: &Parts) -> u64 {
-        let recorded = Recorded::new(head);
+        let recorded = Recorded::new(head, self.start.elapsed());
         let mut ring = lock(&self.ring);
         if ring.kept.len() == KEPT_REQUESTS {
             ring.kept.pop_front();
@@ -165,6 +178,21 @@ impl State {
 
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
         lock(&self.ring).kept.iter().cloned().collect()
+    }
+
+    /// Counts an attempt under `key`, and gives how many there were before.
+    pub(crate) fn attempt(&self, key: &str) -> u64 {
+        let mut attempts = lock(&self.attempts);
+        if attempts.len() >= KEPT_ATTEMPTS && !attempts.contains_key(key) {
+            attempts.clear();
+        }
+        let count = attempts.entry(key.to_owned()).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    pub(crate) fn files(&self) -> MutexGuard<'_, Files> {
+        lock(&self.files)
     }
 
     pub(crate) fn gate(&self, name: &str) -> Arc<Semaphore> {

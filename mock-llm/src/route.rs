@@ -64,12 +64,16 @@ enum Api {
 }
 
 impl Api {
-    /// Both providers have `/v1/models`; there Anthropic's callers show by their version header.
+    /// Both providers have models and files; there Anthropic's callers show by their version header.
     fn of(head: &Parts) -> Self {
         let path = head.uri.path();
-        let messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
-        let shared = path == "/v1/models" || path.starts_with("/v1/models/");
-        if messages || (shared && head.headers.contains_key(anthropic::VERSION)) { Self::Anthropic } else { Self::OpenAi }
+        let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let shared = below("/v1/models") || below("/v1/files");
+        if below("/v1/messages") || (shared && head.headers.contains_key(anthropic::VERSION)) {
+            Self::Anthropic
+        } else {
+            Self::OpenAi
+        }
     }
 
     fn provider(self) -> &'static dyn Provider {

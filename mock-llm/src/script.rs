@@ -93,15 +93,30 @@ script! {
     drop_after: usize,
     /// Never answer.
     hang: Hang,
+    /// Let only the first so many attempts at a request go wrong, be it by `error_status`, `error_after`, `drop_after` or
+    /// `hang`; those that come behind go well. An attempt is counted under `attempt_key`. Default: all of them.
+    fail_attempts: u64,
+    /// Under which name attempts are counted. Default: the request's `idempotency-key`.
+    attempt_key: String,
     /// Name of a gate: each delta waits for one permit of it. An answer that is not streamed waits
     /// for one permit.
     gate: String,
     /// Answer with a tool call. Without `text`, with that alone.
     tool_call: ToolCall,
+    /// Call a tool until the conversation holds so many results of tools, then say the text: the loop of an agent. Without
+    /// `tool_call`, the first tool that the request offers is called. Default: no end.
+    tool_turns: usize,
     /// Thinking before the answer: a block at Anthropic, `reasoning_content` at `OpenAI`.
     thinking: String,
     /// How the body is cut into writes. Default [`Chunking::Event`].
     chunking: Chunking,
+    /// How the lines of a stream end. Default [`LineEnd::Lf`].
+    line_end: LineEnd,
+    /// Leave out the blank line behind the last event of a stream. Default false.
+    unterminated: bool,
+    /// Pack documents and streams with gzip for a caller whose `accept-encoding` names it; streams are flushed behind each event.
+    /// Default false.
+    gzip: bool,
     /// How many of the prompt's tokens count as read from the cache. Default 0.
     usage_cached: usize,
     /// Models that answer 404, as providers do after retiring one. Default none.
@@ -140,6 +155,11 @@ impl Script {
         self.error_status.and_then(|status| StatusCode::from_u16(status).ok())
     }
 
+    /// This script without what makes an answer go wrong.
+    pub(crate) fn harmless(self) -> Self {
+        Self { error_status: None, error_after: None, drop_after: None, hang: None, ..self }
+    }
+
     pub(crate) fn is_retired(&self, model: &str) -> bool {
         let retired = self.retired.iter().flatten().any(|name| name == model);
         retired || model.starts_with("missing-")
@@ -154,6 +174,28 @@ pub enum Hang {
     Head,
     /// The head is sent, and nothing of the body.
     Body,
+}
+
+/// How a line of a stream of events ends; the standard allows three ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineEnd {
+    /// `\n`, as providers do.
+    Lf,
+    /// `\r\n`, as some gateways before them do.
+    Crlf,
+    /// `\r`.
+    Cr,
+}
+
+impl LineEnd {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Lf => "\n",
+            Self::Crlf => "\r\n",
+            Self::Cr => "\r",
+        }
+    }
 }
 
 /// How many pings: yes, no, or a number.
@@ -196,6 +238,8 @@ pub enum Chunking {
     /// Pieces of exactly so many bytes, cut anywhere, also inside a letter; only the last is
     /// shorter. Bytes that do not fill a piece wait for the next event, even behind a gate.
     Bytes(NonZeroUsize),
+    /// Pieces of 1 to 128 bytes, cut anywhere likewise; the seed says where.
+    Random(u64),
 }
 
 impl TryFrom<String> for Chunking {
@@ -206,7 +250,9 @@ impl TryFrom<String> for Chunking {
             return Ok(Self::Event);
         }
         let size = text.strip_prefix("bytes:").and_then(|n| n.parse().ok());
-        size.map(Self::Bytes).ok_or_else(|| format!("chunking must be `event` or `bytes:N` with N > 0, not `{text}`"))
+        let seed = || text.strip_prefix("random:").and_then(|seed| seed.parse().ok());
+        let chunking = size.map(Self::Bytes).or_else(|| seed().map(Self::Random));
+        chunking.ok_or_else(|| format!("chunking must be `event`, `bytes:N` with N > 0, or `random:SEED`, not `{text}`"))
     }
 }
 
@@ -215,6 +261,7 @@ impl From<Chunking> for String {
         match chunking {
             Chunking::Event => "event".into(),
             Chunking::Bytes(size) => format!("bytes:{size}"),
+            Chunking::Random(seed) => format!("random:{seed}"),
         }
     }
 }

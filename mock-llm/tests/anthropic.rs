@@ -176,7 +176,7 @@ async fn counting_models_and_retirement() {
     assert_eq!(keys(&list), ["data", "has_more", "first_id", "last_id"]);
     assert_eq!(list["last_id"], "claude-3-haiku-20240307");
     let one = json_of(get("/v1/models/claude-3-haiku-20240307", json!({})).await.unwrap()).await;
-    assert_eq!(keys(&one), ["type", "id", "display_name", "created_at"]);
+    assert_eq!(keys(&one), ["type", "id", "display_name", "created_at", "lifecycle"]);
 
     let retired = json!({"retired": ["claude-3-haiku-20240307"]});
     let list = json_of(get("/v1/models", retired.clone()).await.unwrap()).await;

@@ -46,6 +46,8 @@ pub(super) fn read<'a>(context: &Context, body: &'a Map<String, Value>) -> Resul
     let thinking = body.get("thinking").and_then(|thinking| thinking.get("type"));
     ask.think = thinking.is_some_and(|kind| kind == "enabled" || kind == "adaptive");
     ask.tool = tool(body)?;
+    ask.offered = tools(body).next();
+    ask.schema = schema(body)?;
     Ok(Request { model: model(context, body)?, ask, stream })
 }
 
@@ -128,7 +130,11 @@ fn content(said: &Value, place: &str, user: bool, ask: &mut Ask) -> Result<(), F
                         ask.hear(text, user);
                     }
                     Some("image" | "document") => ask.prompt_tokens += PART_TOKENS,
-                    // Tools' calls and results, thinking, and what is yet to come.
+                    Some("tool_result") => {
+                        ask.tool_results += 1;
+                        ask.hear(&part.to_string(), false);
+                    }
+                    // Tools' calls, thinking, and what is yet to come.
                     Some(_) => ask.hear(&part.to_string(), false),
                 }
             }
@@ -136,6 +142,32 @@ fn content(said: &Value, place: &str, user: bool, ask: &mut Ask) -> Result<(), F
         _ => return Err(invalid(place, "Input should be a valid string or list")),
     }
     Ok(())
+}
+
+/// The tools that are offered, with the schemas of their arguments.
+fn tools(body: &Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
+    let tools = body.get("tools").and_then(Value::as_array).into_iter().flatten();
+    tools.filter_map(|tool| {
+        let name = tool.get("name")?.as_str()?;
+        Some((name.to_owned(), tool.get("input_schema").cloned().unwrap_or_default()))
+    })
+}
+
+/// The schema of a structured answer: `output_config.format`, or `output_format`, its name in the API's beta.
+fn schema(body: &Map<String, Value>) -> Result<Option<Value>, Fault> {
+    let config =
+        body.get("output_config").and_then(|config| config.get("format")).map(|format| ("output_config.format", format));
+    let Some((place, format)) = config.or_else(|| body.get("output_format").map(|format| ("output_format", format))) else {
+        return Ok(None);
+    };
+    match format.get("type").and_then(Value::as_str) {
+        _ if format.is_null() => Ok(None),
+        Some("json_schema") => match format.get("schema") {
+            Some(schema) => Ok(Some(schema.clone())),
+            None => Err(required(&format!("{place}.schema"))),
+        },
+        _ => Err(invalid(&format!("{place}.type"), "Input should be 'json_schema'")),
+    }
 }
 
 /// The tool that `tool_choice` forces. Left to choose, the mock answers in text.
@@ -146,12 +178,7 @@ fn tool(body: &Map<String, Value>) -> Result<Option<(String, Value)>, Fault> {
         Some("tool") => Some(choice.and_then(|choice| choice.get("name")?.as_str()).unwrap_or("")),
         _ => return Ok(None),
     };
-    let tools = body.get("tools").and_then(Value::as_array);
-    let tool = tools.into_iter().flatten().find_map(|tool| {
-        let name = tool.get("name")?.as_str()?;
-        let chosen = wanted.is_none_or(|wanted| wanted == name);
-        chosen.then(|| (name.to_owned(), tool.get("input_schema").cloned().unwrap_or_default()))
-    });
+    let tool = tools(body).find(|(name, _)| wanted.is_none_or(|wanted| wanted == name));
     match tool {
         Some(tool) => Ok(Some(tool)),
         None => Err(Fault::invalid(match wanted {

@@ -1,8 +1,10 @@
 //! Anthropic's API: headers, errors, models, counting; the answers are in `messages`.
 
 mod ask;
+mod files;
 mod messages;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode, header::AUTHORIZATION};
 use serde_json::{Map, Value, json};
@@ -10,6 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::body::Reply;
 use crate::context::{Context, Provider};
 use crate::fault::Fault;
+use crate::files::Page;
+use crate::raw::query::Query;
 
 /// The header whose presence tells Anthropic's callers from others.
 pub(crate) const VERSION: &str = "anthropic-version";
@@ -17,6 +21,9 @@ pub(crate) const VERSION: &str = "anthropic-version";
 const REQUEST_LIMIT: u64 = 4000;
 /// The end of the window of a rate limit; it is never reached, so any time does.
 const RESET: &str = "2025-01-31T12:00:00Z";
+/// Items of one page of a list by default, and at most.
+const PAGE: usize = 20;
+const LONGEST_PAGE: usize = 1000;
 /// Models of the list: identifier, name, time of release.
 const MODELS: [(&str, &str, &str); 5] = [
     ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5", "2025-09-29T00:00:00Z"),
@@ -27,7 +34,7 @@ const MODELS: [(&str, &str, &str); 5] = [
 ];
 
 /// Answers `path`, whose body is `body`.
-pub(crate) async fn answer(context: &Context, head: &Parts, body: &[u8]) -> Result<Reply, Fault> {
+pub(crate) async fn answer(context: &Context, head: &Parts, body: &Bytes) -> Result<Reply, Fault> {
     authorize(head)?;
     let path = head.uri.path();
     match (&head.method, path) {
@@ -37,8 +44,10 @@ pub(crate) async fn answer(context: &Context, head: &Parts, body: &[u8]) -> Resu
             let ask = ask::read_prompt(context, &object)?;
             Ok(context.document(&json!({"input_tokens": ask.prompt_tokens})))
         }
-        (&Method::GET, "/v1/models") => Ok(context.document(&models(context))),
+        (&Method::GET, "/v1/models") => models(context, head),
         (_, "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models") => Err(wrong_method()),
+        (_, "/v1/files") => files::answer(context, head, body).await,
+        (_, _) if path.starts_with("/v1/files/") => files::answer(context, head, body).await,
         (method, _) => match path.strip_prefix("/v1/models/") {
             Some(id) if method == Method::GET => model(context, id),
             Some(_) => Err(wrong_method()),
@@ -72,16 +81,27 @@ fn wrong_method() -> Fault {
     Fault::new(StatusCode::METHOD_NOT_ALLOWED, kind, "Method Not Allowed")
 }
 
-fn models(context: &Context) -> Value {
+fn models(context: &Context, head: &Parts) -> Result<Reply, Fault> {
     let live = MODELS.into_iter().filter(|(id, ..)| !context.script.is_retired(id));
-    let data: Vec<_> = live.map(entry).collect();
-    let id = |model: Option<&Value>| model.map(|model| model["id"].clone());
-    json!({
-        "data": data,
-        "has_more": false,
-        "first_id": id(data.first()),
-        "last_id": id(data.last()),
-    })
+    let document = list(head, live.map(entry).collect())?;
+    Ok(context.document(&document))
+}
+
+/// The page of `entries` that a request asks for by `limit` and `after_id` or `before_id`.
+fn list(head: &Parts, entries: Vec<Value>) -> Result<Value, Fault> {
+    let query = Query::new(head);
+    let limit = query.number("limit").ok().unwrap_or(Some(0)).unwrap_or(PAGE);
+    if !(1..=LONGEST_PAGE).contains(&limit) {
+        return Err(Fault::invalid(format!("limit: Input should be between 1 and {LONGEST_PAGE}")));
+    }
+    let (after, before) = (query.text("after_id"), query.text("before_id"));
+    if after.is_some() && before.is_some() {
+        return Err(Fault::invalid("Only one of after_id and before_id may be given"));
+    }
+    let page = Page { limit, after: after.as_deref(), before: before.as_deref() };
+    let (data, more) = page.of(entries, |entry| entry["id"].as_str().unwrap_or_default());
+    let id = |entry: Option<&Value>| entry.map(|entry| entry["id"].clone());
+    Ok(json!({"data": data, "has_more": more, "first_id": id(data.first()), "last_id": id(data.last())}))
 }
 
 fn model(context: &Context, id: &str) -> Result<Reply, Fault> {
@@ -92,7 +112,7 @@ fn model(context: &Context, id: &str) -> Result<Reply, Fault> {
 }
 
 fn entry((id, name, created): (&str, &str, &str)) -> Value {
-    json!({"type": "model", "id": id, "display_name": name, "created_at": created})
+    json!({"type": "model", "id": id, "display_name": name, "created_at": created, "lifecycle": "active"})
 }
 
 /// The provider's shapes.

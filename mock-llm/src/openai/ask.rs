@@ -40,6 +40,7 @@ pub(super) fn read<'a>(context: &Context, body: &'a Map<String, Value>) -> Resul
     ask.stops = stops(fields)?;
     ask.schema = schema(fields, &ask, list)?;
     ask.tool = forced_tool(fields)?;
+    ask.offered = offered_tool(fields);
     let stream = fields.flag("stream")?;
     let options = fields.typed("stream_options", "an object", Value::as_object)?;
     if options.is_some() && !stream {
@@ -82,6 +83,7 @@ fn messages(list: &[Value], ask: &mut Ask) -> Result<(), Fault> {
         let role = Fields(message).get("role").ok_or_else(|| missing(&format!("{place}.role")))?;
         let role = role.as_str().unwrap_or_default();
         one_of(role, &ROLES, &format!("{place}.role"))?;
+        ask.tool_results += usize::from(role == "tool");
         let user = role == "user";
         if user {
             ask.prompt.clear();
@@ -145,13 +147,8 @@ fn schema(fields: Fields<'_>, ask: &Ask, messages: &[Value]) -> Result<Option<Va
     };
     match Fields(format).text("type")?.unwrap_or_default() {
         "json_object" => {
-            let said = Value::from(messages).to_string().to_ascii_lowercase();
-            if !said.contains("json") {
-                let message = "'messages' must contain the word 'json' in some form, to use \
-                               'response_format' of type 'json_object'.";
-                return Err(Fault::invalid(message).param("messages"));
-            }
-            Ok(Some(any_object(&ask.prompt)))
+            let said = Value::from(messages).to_string();
+            json_object(&said, "messages", "response_format", ask).map(Some)
         }
         "json_schema" => {
             let schema = format.get("json_schema").and_then(|format| format.get("schema"));
@@ -167,6 +164,29 @@ fn schema(fields: Fields<'_>, ask: &Ask, messages: &[Value]) -> Result<Option<Va
     }
 }
 
+/// The schema of answers in JSON mode, which the caller has to have spoken of in what it `said`.
+pub(super) fn json_object(said: &str, place: &str, option: &str, ask: &Ask) -> Result<Value, Fault> {
+    if said.to_ascii_lowercase().contains("json") {
+        return Ok(any_object(&ask.prompt));
+    }
+    let message = format!("'{place}' must contain the word 'json' in some form, to use '{option}' of type 'json_object'.");
+    Err(Fault::invalid(message).param(place))
+}
+
+/// The functions among `tools` with the schemas of their arguments. Chat completions nest the function, responses do not.
+fn functions(tools: Option<&Vec<Value>>) -> impl Iterator<Item = (String, Value)> {
+    let functions = tools.into_iter().flatten().map(|tool| tool.get("function").unwrap_or(tool));
+    functions.filter_map(|function| {
+        let name = function.get("name")?.as_str()?;
+        Some((name.to_owned(), function.get("parameters").cloned().unwrap_or_default()))
+    })
+}
+
+/// The tool that is called where a script asks for some call.
+pub(super) fn offered_tool(fields: Fields<'_>) -> Option<(String, Value)> {
+    functions(fields.get("tools").and_then(Value::as_array)).next()
+}
+
 /// The tool that `tool_choice` forces. Left to choose, the mock answers in text.
 pub(super) fn forced_tool(fields: Fields<'_>) -> Result<Option<(String, Value)>, Fault> {
     let tools = fields.typed("tools", "an array of objects", Value::as_array)?;
@@ -178,14 +198,7 @@ pub(super) fn forced_tool(fields: Fields<'_>) -> Result<Option<(String, Value)>,
         }
         _ => return Ok(None),
     };
-    // Chat completions nest the function, responses do not.
-    let mut functions = tools.into_iter().flatten().map(|tool| tool.get("function").unwrap_or(tool));
-    let tool = functions.find_map(|function| {
-        let name = function.get("name")?.as_str()?;
-        let parameters = function.get("parameters").unwrap_or(&Value::Null);
-        let chosen = wanted.is_none_or(|wanted| wanted == name);
-        chosen.then(|| (name.to_owned(), parameters.clone()))
-    });
+    let tool = functions(tools).find(|(name, _)| wanted.is_none_or(|wanted| wanted == name));
     match (tool, wanted) {
         (Some(tool), _) => Ok(Some(tool)),
         (None, Some(name)) => {

@@ -1,10 +1,13 @@
 //! `OpenAI`'s API: headers, errors, models; the answers are in the modules below.
 
 mod ask;
+mod audio;
 mod chat;
 mod embeddings;
+mod files;
 mod responses;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode, header::AUTHORIZATION};
 use serde_json::{Map, Value, json};
@@ -28,15 +31,27 @@ const MODELS: [(&str, u64, &str); 6] = [
 ];
 
 /// Answers `path`, whose body is `body`.
-pub(crate) async fn answer(context: &Context, head: &Parts, body: &[u8]) -> Result<Reply, Fault> {
+pub(crate) async fn answer(context: &Context, head: &Parts, body: &Bytes) -> Result<Reply, Fault> {
     authorize(head)?;
     let path = head.uri.path();
     match (&head.method, path) {
         (&Method::POST, "/v1/chat/completions") => chat::answer(context, &object(body)?).await,
         (&Method::POST, "/v1/responses") => responses::answer(context, &object(body)?).await,
         (&Method::POST, "/v1/embeddings") => embeddings::answer(context, &object(body)?),
+        (&Method::POST, "/v1/audio/speech") => audio::speech(context, &object(body)?),
+        (&Method::POST, "/v1/audio/transcriptions") => audio::transcription(context, head, body).await,
         (&Method::GET, "/v1/models") => Ok(context.document(&models())),
-        (method, "/v1/chat/completions" | "/v1/responses" | "/v1/embeddings" | "/v1/models") => Err(wrong_method(method, path)),
+        (
+            method,
+            "/v1/chat/completions"
+            | "/v1/responses"
+            | "/v1/embeddings"
+            | "/v1/models"
+            | "/v1/audio/speech"
+            | "/v1/audio/transcriptions",
+        ) => Err(wrong_method(method, path)),
+        (_, "/v1/files") => files::answer(context, head, body).await,
+        (_, _) if path.starts_with("/v1/files/") => files::answer(context, head, body).await,
         (method, _) => match path.strip_prefix("/v1/models/") {
             Some(id) if method == Method::GET => model(context, id),
             Some(_) => Err(wrong_method(method, path)),

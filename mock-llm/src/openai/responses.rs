@@ -11,7 +11,7 @@ use crate::delivery::Event;
 use crate::fault::Fault;
 use crate::fields::{Fields, missing, wrong_type};
 
-use super::ask::{forced_tool, model};
+use super::ask::{forced_tool, json_object, model, offered_tool};
 
 /// The least that `max_output_tokens` may be.
 const LEAST_TOKENS: u64 = 16;
@@ -46,9 +46,17 @@ fn read(fields: Fields<'_>) -> Result<Ask, Fault> {
         None => return Err(missing("input")),
     }
     ask.max_tokens = fields.integer("max_output_tokens", LEAST_TOKENS, u64::MAX)?;
-    let format = fields.get("text").and_then(|text| text.get("format"));
-    ask.schema = format.and_then(|format| format.get("schema")).cloned();
+    let format = fields.get("text").and_then(|text| text.get("format")).unwrap_or(&Value::Null);
+    ask.schema = match format.get("type").and_then(Value::as_str) {
+        Some("json_object") => {
+            let said = fields.get("input").unwrap_or(&Value::Null).to_string();
+            Some(json_object(&said, "input", "text.format", &ask)?)
+        }
+        Some("json_schema") => Some(format.get("schema").cloned().ok_or_else(|| missing("text.format.schema"))?),
+        _ => None,
+    };
     ask.tool = forced_tool(fields)?;
+    ask.offered = offered_tool(fields);
     Ok(ask)
 }
 
@@ -57,6 +65,7 @@ fn hear(item: &Value, ask: &mut Ask) {
     if user {
         ask.prompt.clear();
     }
+    ask.tool_results += usize::from(item.get("type").is_some_and(|kind| kind == "function_call_output"));
     match item.get("content") {
         Some(Value::String(text)) => ask.hear(text, user),
         Some(Value::Array(parts)) => {
