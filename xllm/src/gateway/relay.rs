@@ -68,8 +68,8 @@ impl Gateway {
 
     async fn attempt(&self, request: Request<Incoming>) -> Result<Found, Refusal> {
         let (mut parts, body) = request.into_parts();
-        let unshaped = Shape::of(&parts.headers);
-        self.guard.check(&parts.uri, &mut parts.headers).map_err(|refusal| refusal.shaped(unshaped))?;
+        let shape = self.routes.shape(&parts.uri, &parts.headers);
+        self.guard.check(&parts.uri, &mut parts.headers).map_err(|refusal| refusal.shaped(shape))?;
         if parts.uri.path() == "/" && matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(Found::Page);
         }
