@@ -18,9 +18,10 @@ use xllm_proxy::{
 
 use super::{
     account::{Account, Outcome},
-    answer::{Answer, Relayed},
+    answer::{Answer, Relayed, Stream},
     guard::Guard,
     headers::Headers,
+    outgoing::Outgoing,
     refusal::{Refusal, Shape},
     route::{Provider, Routes, Target},
 };
@@ -39,7 +40,7 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Answers one request. Dropping the future, as when the caller leaves, stops the upstream call.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, outgoing: Arc<Outgoing>) -> Response<Answer> {
         let mut account = Account::open(request.method(), request.uri().path());
         match self.attempt(request).await {
             Ok(Found::Page) => {
@@ -52,7 +53,8 @@ impl Gateway {
             Ok(Found::Answer { head, body, shape }) => {
                 account.answered(head.status);
                 let body = if let Some(body) = body {
-                    Answer::Relayed(Relayed::new(body, &head.headers, shape, self.heartbeat, account))
+                    let stream = Stream::of(shape, &head.headers, self.heartbeat);
+                    Answer::Relayed(Box::new(Relayed::new(body, stream, outgoing, account)))
                 } else {
                     account.end(Outcome::Complete);
                     Answer::Own(None)
