@@ -2,8 +2,9 @@
 //! is wanted, and no end that looks whole where something is missing.
 
 use std::{
-    future::Future as _,
+    fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
@@ -20,13 +21,15 @@ use xllm_proxy::client;
 use super::{
     account::{Account, Outcome},
     events::Events,
+    outgoing::Outgoing,
     refusal::{Refusal, Shape},
 };
 
 /// What is written into silence (a comment: <https://html.spec.whatwg.org/multipage/server-sent-events.html>, section 9.2.5).
 const HEARTBEAT: Bytes = Bytes::from_static(b": ping\n");
 
-/// How long after the last bytes an answer is broken off: the HTTP library drops what it has not written yet.
+/// How long the HTTP library has to begin with writing the last bytes, before an answer is broken off: it drops those that it
+/// has not written yet.
 const LINGER: Duration = Duration::from_millis(50);
 
 /// What callers get.
@@ -43,35 +46,55 @@ pub(super) enum Answer {
 pub(super) struct Relayed {
     body: client::Body,
     stream: Option<Stream>,
+    outgoing: Arc<Outgoing>,
     /// The last bytes of a body of known length, until its end is certain.
     last: Option<Frame<Bytes>>,
+    trailers: Option<Frame<Bytes>>,
     failing: Option<Failing>,
     account: Account,
 }
 
 /// What is known of a stream of events.
 #[derive(Debug)]
-struct Stream {
+pub(super) struct Stream {
     shape: Shape,
     events: Events,
     heartbeat: Option<(Duration, Pin<Box<Sleep>>)>,
 }
 
 /// An answer that is about to be broken off.
-#[derive(Debug)]
 struct Failing {
     error: client::Error,
-    until: Pin<Box<Sleep>>,
+    until: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Failing {
+    /// When the caller has all that came before.
+    fn new(error: client::Error, outgoing: Arc<Outgoing>) -> Self {
+        let until = async move {
+            sleep(LINGER).await;
+            outgoing.left().await;
+        };
+        Self { error, until: Box::pin(until) }
+    }
+}
+
+impl fmt::Debug for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failing").field("error", &self.error).finish_non_exhaustive()
+    }
 }
 
 impl Stream {
-    /// The stream that an answer with this head is, if it is one that can be read.
-    fn of(shape: Shape, headers: &HeaderMap, heartbeat: Option<Duration>) -> Option<Self> {
+    /// The stream that an answer with this head is, if it is one to which something can be added: not one that is packed, nor
+    /// one of known length, which would then end before its own last bytes, and look whole where those are missing.
+    pub(super) fn of(shape: Shape, headers: &HeaderMap, heartbeat: Option<Duration>) -> Option<Self> {
         let kind = headers.get(CONTENT_TYPE)?.as_bytes();
         let name = b"text/event-stream";
         let is_stream = kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
         let heartbeat = heartbeat.map(|every| (every, Box::pin(sleep(every))));
-        (is_stream && !headers.contains_key(CONTENT_ENCODING)).then_some(Self { shape, events: Events::default(), heartbeat })
+        let is_open = !headers.contains_key(CONTENT_ENCODING) && !headers.contains_key(CONTENT_LENGTH);
+        (is_stream && is_open).then_some(Self { shape, events: Events::default(), heartbeat })
     }
 
     fn see(&mut self, bytes: &[u8]) {
@@ -99,14 +122,8 @@ impl Stream {
 }
 
 impl Relayed {
-    pub(super) fn new(
-        body: client::Body,
-        headers: &HeaderMap,
-        shape: Shape,
-        heartbeat: Option<Duration>,
-        account: Account,
-    ) -> Box<Self> {
-        Box::new(Self { body, stream: Stream::of(shape, headers, heartbeat), last: None, failing: None, account })
+    pub(super) fn new(body: client::Body, stream: Option<Stream>, outgoing: Arc<Outgoing>, account: Account) -> Self {
+        Self { body, stream, outgoing, last: None, trailers: None, failing: None, account }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, client::Error>>> {
@@ -114,7 +131,22 @@ impl Relayed {
             ready!(failing.until.as_mut().poll(cx));
             return Poll::Ready(Some(Err(failing.error.clone())));
         }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(trailers)));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                // The HTTP library will not ask again after these.
+                self.account.end(Outcome::Complete);
+                let first = match self.last.take() {
+                    Some(last) => {
+                        self.trailers = Some(frame);
+                        last
+                    }
+                    None => frame,
+                };
+                Poll::Ready(Some(Ok(first)))
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(bytes) = frame.data_ref() {
                     self.account.count(bytes.len());
@@ -122,7 +154,7 @@ impl Relayed {
                         stream.see(bytes);
                     }
                 }
-                if frame.is_data() && self.body.size_hint().exact() == Some(0) {
+                if self.body.size_hint().exact() == Some(0) {
                     // The HTTP library will not ask again after these, and the proxy's word that all is well would be lost:
                     // to it, the caller would have left. That word comes with them, or a moment later.
                     self.last = Some(frame);
@@ -148,7 +180,7 @@ impl Relayed {
         self.account.end(Outcome::BrokenOff(&error));
         let stream = self.stream.as_ref().filter(|stream| stream.events.between());
         let event = stream.map(|stream| Refusal::from(&error).shaped(stream.shape).event());
-        self.failing = Some(Failing { error, until: Box::pin(sleep(LINGER)) });
+        self.failing = Some(Failing::new(error, self.outgoing.clone()));
         match event {
             Some(event) => Poll::Ready(Some(Ok(Frame::data(event)))),
             None => self.poll(cx),
@@ -170,7 +202,10 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Relayed(relayed) => relayed.failing.is_none() && relayed.last.is_none() && relayed.body.is_end_stream(),
+            Self::Relayed(relayed) => {
+                let Relayed { body, last, trailers, failing, .. } = &**relayed;
+                failing.is_none() && last.is_none() && trailers.is_none() && body.is_end_stream()
+            }
         }
     }
 

@@ -27,10 +27,12 @@ pub(super) enum Guard {
 impl Guard {
     /// Lets a request pass, or says why not. The token is taken out of it: it is no provider's.
     pub(super) fn check(&self, uri: &Uri, headers: &mut HeaderMap) -> Result<(), Refusal> {
-        match self {
+        let checked = match self {
             Self::Local => local(uri, headers),
             Self::Token(token) => present(token, headers),
-        }
+        };
+        headers.remove(X_XLLM_TOKEN);
+        checked
     }
 }
 
@@ -69,16 +71,21 @@ fn is_local(host: &str) -> bool {
 }
 
 fn present(token: &Secret, headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let mut presented = false;
+    // All of them: SDKs put one key into several fields.
     for name in [X_XLLM_TOKEN].iter().chain(&CREDENTIALS) {
-        let matches = headers.get(name).is_some_and(|value| {
+        let matches = headers.get_all(name).iter().any(|value| {
             let value = value.as_bytes();
             let value = if *name == AUTHORIZATION { bearer(value) } else { value };
             value.ct_eq(token.expose().as_bytes()).into()
         });
         if matches {
             headers.remove(name);
-            return Ok(());
+            presented = true;
         }
+    }
+    if presented {
+        return Ok(());
     }
     Err(Refusal::no_token(
         "this gateway wants its token: as the API key, or in the header x-xllm-token beside an API key of one's own",

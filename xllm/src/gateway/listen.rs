@@ -4,7 +4,7 @@ use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
 use hyper::service::service_fn;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
 };
 use tokio::{
@@ -14,7 +14,10 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::relay::Gateway;
+use super::{
+    outgoing::{Connection, Outgoing},
+    relay::Gateway,
+};
 
 /// Connections at once: more than any program opens, fewer than a system has file descriptors.
 const CONNECTIONS: usize = 4096;
@@ -65,12 +68,13 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: im
                     continue;
                 }
             };
-            let gateway = gateway.clone();
+            let (gateway, outgoing) = (gateway.clone(), Arc::<Outgoing>::default());
+            let io = Connection::new(stream, outgoing.clone());
             let service = service_fn(move |request| {
-                let gateway = gateway.clone();
-                async move { Ok::<_, Infallible>(gateway.answer(request).await) }
+                let (gateway, outgoing) = (gateway.clone(), outgoing.clone());
+                async move { Ok::<_, Infallible>(gateway.answer(request, outgoing).await) }
             });
-            let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+            let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     // A caller that left, or an answer that was broken off: the request's own line says it.

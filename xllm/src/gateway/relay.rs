@@ -18,9 +18,10 @@ use xllm_proxy::{
 
 use super::{
     account::{Account, Outcome},
-    answer::{Answer, Relayed},
+    answer::{Answer, Relayed, Stream},
     guard::Guard,
     headers::Headers,
+    outgoing::Outgoing,
     refusal::{Refusal, Shape},
     route::{Provider, Routes, Target},
 };
@@ -39,9 +40,10 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Answers one request. Dropping the future, as when the caller leaves, stops the upstream call.
-    pub(super) async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Response<Answer> {
+    pub(super) async fn answer(self: Arc<Self>, mut request: Request<Incoming>, outgoing: Arc<Outgoing>) -> Response<Answer> {
         let mut account = Account::open(request.method(), request.uri().path());
         let uri = request.uri().clone();
+        let shape = self.routes.shape(&uri, request.headers());
         let found = match self.guard.check(&uri, request.headers_mut()) {
             Ok(()) if uri.path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) => {
                 account.answered(StatusCode::OK);
@@ -49,13 +51,14 @@ impl Gateway {
                 return self.show_page();
             }
             Ok(()) => self.relay(request).await,
-            Err(refusal) => Err(refusal.shaped(Shape::of(request.headers()))),
+            Err(refusal) => Err(refusal.shaped(shape)),
         };
         match found {
             Ok(Found { head, body, shape }) => {
                 account.answered(head.status);
                 let body = if let Some(body) = body {
-                    Answer::Relayed(Relayed::new(body, &head.headers, shape, self.heartbeat, account))
+                    let stream = Stream::of(shape, &head.headers, self.heartbeat);
+                    Answer::Relayed(Box::new(Relayed::new(body, stream, outgoing, account)))
                 } else {
                     account.end(Outcome::Complete);
                     Answer::Own(None)

@@ -101,10 +101,15 @@ impl Routes {
         self.providers.iter_mut().for_each(|provider| provider.key.yield_to_callers());
     }
 
+    /// In whose form a caller is spoken to before anything else is known of the request.
+    pub(super) fn shape(&self, uri: &Uri, headers: &HeaderMap) -> Shape {
+        let provider = self.provider(split(uri).0);
+        provider.map_or_else(|| Shape::of(headers), |provider| provider.shape)
+    }
+
     /// Where a request goes.
     pub(super) fn resolve(&self, uri: &Uri, headers: &HeaderMap) -> Result<Target<'_>, Refusal> {
-        let path = uri.path().trim_start_matches('/');
-        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+        let (name, rest) = split(uri);
         if name == ANY {
             return elsewhere(rest, uri.query(), headers);
         }
@@ -125,6 +130,12 @@ impl Routes {
         let uri = target(&provider.origin, &path, query.as_deref()).map_err(|refusal| refusal.shaped(provider.shape))?;
         Ok(Target { uri, shape: provider.shape, provider: Some(provider) })
     }
+}
+
+/// The provider's name, and what stands behind it.
+fn split(uri: &Uri) -> (&str, &str) {
+    let path = uri.path().trim_start_matches('/');
+    path.split_once('/').unwrap_or((path, ""))
 }
 
 /// A provider as it is called in paths.
