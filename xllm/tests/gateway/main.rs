@@ -1,6 +1,7 @@
 //! The real command as a gateway: a relay and a stand-in for the providers behind it, callers of all kinds before it.
 
 mod caller;
+mod fidelity;
 mod program;
 mod start;
 mod support;
