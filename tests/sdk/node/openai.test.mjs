@@ -71,18 +71,16 @@ ways('OpenAI', (way) => {
     assert.equal(events.at(-1).type, 'response.completed');
   });
 
-  for (const size of [2_000_000, 32 * 1024 * 1024]) {
-    test(`vision of ${size} bytes arrives byte for byte`, async () => {
-      const one = new Case({ text: 'A picture.' });
-      const [spy, sent] = hashing();
-      const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${'QUJD'.repeat(size / 4)}` } };
-      const ask = chat({ messages: [{ role: 'user', content: [{ type: 'text', text: 'What is this?' }, image] }] });
-      const answer = await gpt(way, { fetch: spy }).chat.completions.create(ask, { headers: one.headers });
-      assert.equal(answer.choices[0].message.content, 'A picture.');
-      const [{ body_len, body_sha256 }] = await one.seen();
-      assert.deepEqual({ body_len, body_sha256 }, sent);
-    });
-  }
+  test('vision of 2 MB arrives byte for byte', async () => {
+    const one = new Case({ text: 'A picture.' });
+    const [spy, sent] = hashing();
+    const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${'QUJD'.repeat(500_000)}` } };
+    const ask = chat({ messages: [{ role: 'user', content: [{ type: 'text', text: 'What is this?' }, image] }] });
+    const answer = await gpt(way, { fetch: spy }).chat.completions.create(ask, { headers: one.headers });
+    assert.equal(answer.choices[0].message.content, 'A picture.');
+    const [{ body_len, body_sha256 }] = await one.seen();
+    assert.deepEqual({ body_len, body_sha256 }, sent);
+  });
 
   test('files', async () => {
     const data = bytes();
