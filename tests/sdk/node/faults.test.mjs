@@ -31,6 +31,9 @@ const ERRORS = {
   },
 };
 
+// The clients of each way, by its name.
+const clients = {};
+
 ways('faults', (way) => {
   const openai = gpt(way);
   const anthropic = claude(way);
@@ -38,6 +41,8 @@ ways('faults', (way) => {
     openai: (one, body, options) => openai.chat.completions.create(chat(body), { headers: one.headers, ...options }),
     anthropic: (one, body, options) => anthropic.messages.create(message(body), { headers: one.headers, ...options }),
   };
+
+  clients[way.name] = { anthropic, asks };
 
   for (const [provider, ask] of Object.entries(asks)) {
     const SDK = { openai: OpenAI, anthropic: Anthropic }[provider];
@@ -145,18 +150,20 @@ ways('faults', (way) => {
     await gate.release(1_000_000);
     await runs;
   });
+});
 
-  test('ten minutes of silence on a clock sixty times as fast', async () => {
-    const silent = { text: TEXT, silence_ms: 10_000, silence_after: 3 };
-    const thinking = { text: TEXT, first_token_ms: 10_000 };
-    const streamed = async (ask, script) => {
-      assert.equal((await all(await ask(new Case(script), { stream: true }))).map(token).join(''), TEXT);
-    };
-    const begin = Date.now();
-    await Promise.all([
-      ...Object.values(asks).flatMap((ask) => [streamed(ask, silent), streamed(ask, thinking)]),
-      anthropic.messages.create(message(), script(thinking)).then((answer) => assert.equal(answer.content[0].text, TEXT)),
-    ]);
-    assert(Date.now() - begin >= 10_000);
-  });
+// On all ways at once, as waiting takes no work.
+test('ten minutes of silence on a clock sixty times as fast', async () => {
+  const silent = { text: TEXT, silence_ms: 10_000, silence_after: 3 };
+  const thinking = { text: TEXT, first_token_ms: 10_000 };
+  const streamed = async (ask, script) => {
+    assert.equal((await all(await ask(new Case(script), { stream: true }))).map(token).join(''), TEXT);
+  };
+  const begin = Date.now();
+  const waits = Object.values(clients).flatMap(({ anthropic, asks }) => [
+    ...Object.values(asks).flatMap((ask) => [streamed(ask, silent), streamed(ask, thinking)]),
+    anthropic.messages.create(message(), script(thinking)).then((answer) => assert.equal(answer.content[0].text, TEXT)),
+  ]);
+  await Promise.all(waits);
+  assert(Date.now() - begin >= 10_000);
 });
