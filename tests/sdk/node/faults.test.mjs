@@ -1,7 +1,8 @@
 // What goes wrong, and that the SDKs see it as they see it straight from the provider.
 
 import { test } from 'node:test';
-import { Anthropic, Case, OpenAI, TEXT, all, assert, chat, claude, gpt, hangUps, message, script, stats, token, until, ways } from './support.mjs';
+import { Anthropic, Case, OpenAI, TEXT, all, assert, chat, claude, gpt } from './support.mjs';
+import { hangUps, message, script, stats, token, until, ways } from './support.mjs';
 
 // Each provider's exception of a status, and its `type` of the error.
 const ERRORS = {
@@ -50,7 +51,8 @@ ways('faults', (way) => {
     for (const [status, [kind, name]] of Object.entries(ERRORS[provider])) {
       for (const stream of [false, true]) {
         test(`${provider}: ${status}${stream ? ' of a stream' : ''}`, async () => {
-          const error = await ask(new Case({ error_status: Number(status), retry_after: 7 }), { stream }).catch((error) => error);
+          const one = new Case({ error_status: Number(status), retry_after: 7 });
+          const error = await ask(one, { stream }).catch((error) => error);
           assert(error instanceof kind, error);
           assert.equal(error.status, Number(status));
           assert.equal((error.error.error ?? error.error).type, name);
@@ -80,7 +82,8 @@ ways('faults', (way) => {
       let said = '';
       await assert.rejects(
         async () => {
-          for await (const event of await ask(new Case({ text: 'one two three', error_after: 2 }), { stream: true })) said += token(event);
+          const one = new Case({ text: 'one two three', error_after: 2 });
+          for await (const event of await ask(one, { stream: true })) said += token(event);
         },
         (error) => {
           assert(error instanceof SDK.APIError);
@@ -94,9 +97,8 @@ ways('faults', (way) => {
       test(`${provider}: a connection cut in mid-stream is no end ${JSON.stringify(shape)}`, async () => {
         let said = '';
         await assert.rejects(async () => {
-          for await (const event of await ask(new Case({ text: 'one two three', drop_after: 2, ...shape }), { stream: true })) {
-            said += token(event);
-          }
+          const one = new Case({ text: 'one two three', drop_after: 2, ...shape });
+          for await (const event of await ask(one, { stream: true })) said += token(event);
         });
         // Node hands on what it has read only as far as it got before the cut.
         assert('one two'.startsWith(said));

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { toFile } from 'openai';
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
-import { CALL, Case, KEY, MOCK, OpenAI, SHAPES, TEXT, all, assert, bytes, chat, gpt, hashing, script, token, ways } from './support.mjs';
+import { CALL, Case, KEY, MOCK, OpenAI, SHAPES, TEXT, all, assert, bytes } from './support.mjs';
+import { chat, gpt, hashing, script, token, ways } from './support.mjs';
 
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
 const Trip = z.object({ city: z.string(), days: z.number() });
@@ -64,7 +65,8 @@ ways('OpenAI', (way) => {
   test('responses, whole and streamed', async () => {
     const ask = { model: 'gpt-4.1', input: 'Hi' };
     assert.equal((await client.responses.create(ask, script({ text: TEXT }))).output_text, TEXT);
-    const events = await all(await client.responses.create({ ...ask, stream: true }, script({ text: TEXT, chunking: 'random:3' })));
+    const cut = script({ text: TEXT, chunking: 'random:3' });
+    const events = await all(await client.responses.create({ ...ask, stream: true }, cut));
     assert.deepEqual(events.map((event) => event.sequence_number), [...events.keys()]);
     const deltas = events.filter((event) => event.type === 'response.output_text.delta');
     assert.equal(deltas.map((event) => event.delta).join(''), TEXT);

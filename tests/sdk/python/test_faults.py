@@ -132,6 +132,13 @@ def test_an_error_in_mid_stream_is_raised_with_its_type(ask):
     assert (body.get("error") or body)["type"] == expected
 
 
+def test_an_error_in_mid_stream_of_a_response_is_an_event_of_its_own(gpt):
+    headers = script(text="one two", error_after=1)
+    events = list(gpt.responses.create(model="gpt-4.1", input="Hi", stream=True, extra_headers=headers))
+    assert [event.type for event in events[-2:]] == ["response.output_text.delta", "error"]
+    assert events[-1].code == "server_error"
+
+
 @pytest.mark.parametrize("shape", [{}, {"gzip": True}, {"chunking": "random:5"}], ids=str)
 def test_a_connection_cut_in_mid_stream_is_no_end(ask, shape):
     case = Case(text="one two three", drop_after=2, **shape)
