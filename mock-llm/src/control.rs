@@ -45,7 +45,8 @@ fn release(state: &State, head: &Parts) -> Result<Value, String> {
     Ok(json!({"gate": gate, "released": permits}))
 }
 
-/// Header values and the body in base64, as they may hold any byte. The bodies of many requests are long, so they may be left out.
+/// Header values and the body in base64, as they may hold any byte. The bodies of many requests are long, so they may be left
+/// out.
 fn recorded(request: &Recorded, bodies: bool) -> Value {
     let headers = request.headers.iter();
     let headers: Vec<_> = headers.map(|(name, value)| json!([name, STANDARD.encode(value)])).collect();

@@ -114,8 +114,8 @@ script! {
     line_end: LineEnd,
     /// Leave out the blank line behind the last event of a stream. Default false.
     unterminated: bool,
-    /// Pack documents and streams with gzip for a caller whose `accept-encoding` names it; streams are flushed behind each event.
-    /// Default false.
+    /// Pack documents and streams with gzip for a caller whose `accept-encoding` names it; streams are flushed behind each
+    /// event. Default false.
     gzip: bool,
     /// How many of the prompt's tokens count as read from the cache. Default 0.
     usage_cached: usize,

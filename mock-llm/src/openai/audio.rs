@@ -1,5 +1,5 @@
-//! `/v1/audio/speech` and `/v1/audio/transcriptions`. No sound is made or heard: speech is bytes that follow from its text, and a
-//! transcription says what was sent.
+//! `/v1/audio/speech` and `/v1/audio/transcriptions`. No sound is made or heard: speech is bytes that follow from its text,
+//! and a transcription says what was sent.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { toFile } from '@anthropic-ai/sdk';
 import { zodOutputFormat } from '@anthropic-ai/sdk/helpers/zod';
 import { z } from 'zod';
-import { Anthropic, CALL, Case, KEY, SHAPES, TEXT, all, assert, bytes, claude, hashing, message, script, token, ways } from './support.mjs';
+import { Anthropic, CALL, Case, KEY, SHAPES, TEXT, all, assert, bytes, claude, hashing } from './support.mjs';
+import { message, script, token, ways } from './support.mjs';
 
 const tools = [{ name: 'weather', input_schema: { type: 'object' } }];
 

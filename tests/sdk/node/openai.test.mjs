@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { toFile } from 'openai';
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
-import { CALL, Case, KEY, MOCK, OpenAI, SHAPES, TEXT, all, assert, bytes, chat, gpt, hashing, script, token, ways } from './support.mjs';
+import { CALL, Case, KEY, MOCK, OpenAI, SHAPES, TEXT, all, assert, bytes } from './support.mjs';
+import { chat, gpt, hashing, script, token, ways } from './support.mjs';
 
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
 const Trip = z.object({ city: z.string(), days: z.number() });
@@ -64,25 +65,24 @@ ways('OpenAI', (way) => {
   test('responses, whole and streamed', async () => {
     const ask = { model: 'gpt-4.1', input: 'Hi' };
     assert.equal((await client.responses.create(ask, script({ text: TEXT }))).output_text, TEXT);
-    const events = await all(await client.responses.create({ ...ask, stream: true }, script({ text: TEXT, chunking: 'random:3' })));
+    const cut = script({ text: TEXT, chunking: 'random:3' });
+    const events = await all(await client.responses.create({ ...ask, stream: true }, cut));
     assert.deepEqual(events.map((event) => event.sequence_number), [...events.keys()]);
     const deltas = events.filter((event) => event.type === 'response.output_text.delta');
     assert.equal(deltas.map((event) => event.delta).join(''), TEXT);
     assert.equal(events.at(-1).type, 'response.completed');
   });
 
-  for (const size of [2_000_000, 32 * 1024 * 1024]) {
-    test(`vision of ${size} bytes arrives byte for byte`, async () => {
-      const one = new Case({ text: 'A picture.' });
-      const [spy, sent] = hashing();
-      const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${'QUJD'.repeat(size / 4)}` } };
-      const ask = chat({ messages: [{ role: 'user', content: [{ type: 'text', text: 'What is this?' }, image] }] });
-      const answer = await gpt(way, { fetch: spy }).chat.completions.create(ask, { headers: one.headers });
-      assert.equal(answer.choices[0].message.content, 'A picture.');
-      const [{ body_len, body_sha256 }] = await one.seen();
-      assert.deepEqual({ body_len, body_sha256 }, sent);
-    });
-  }
+  test('vision of 2 MB arrives byte for byte', async () => {
+    const one = new Case({ text: 'A picture.' });
+    const [spy, sent] = hashing();
+    const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${'QUJD'.repeat(500_000)}` } };
+    const ask = chat({ messages: [{ role: 'user', content: [{ type: 'text', text: 'What is this?' }, image] }] });
+    const answer = await gpt(way, { fetch: spy }).chat.completions.create(ask, { headers: one.headers });
+    assert.equal(answer.choices[0].message.content, 'A picture.');
+    const [{ body_len, body_sha256 }] = await one.seen();
+    assert.deepEqual({ body_len, body_sha256 }, sent);
+  });
 
   test('files', async () => {
     const data = bytes();

@@ -124,4 +124,8 @@ export function hashing() {
   return [spy, sent];
 }
 
-export const bytes = () => Buffer.concat([Buffer.alloc(3_000_000, Buffer.from([...Array(256).keys()])), Buffer.from('\r\n--\r\n')]);
+/** Bytes that are no text, and more than one piece of anything on the way. */
+export function bytes() {
+  const pattern = Buffer.from([...Array(256).keys()]);
+  return Buffer.concat([Buffer.alloc(3_000_000, pattern), Buffer.from('\r\n--\r\n')]);
+}

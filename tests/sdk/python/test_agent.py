@@ -25,7 +25,7 @@ def test_openai(gpt):
         function = {"name": call.function.name, "arguments": call.function.arguments}
         called = {"id": call.id, "type": "function", "function": function}
         messages.append({"role": "assistant", "tool_calls": [called]})
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": f"line {turn}\n" * 20})
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": f"line {turn}\n" * 5})
     answer = gpt.chat.completions.create(model="gpt-4o", messages=messages, tools=tools, extra_headers=script(**SCRIPT))
     assert answer.choices[0].message.content == "All read."
 
@@ -44,7 +44,7 @@ def test_anthropic(claude):
         assert (answer.stop_reason, call.input) == ("tool_use", {"path": "src/grüße.rs"})
         used = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.input}
         messages.append({"role": "assistant", "content": [used]})
-        result = {"type": "tool_result", "tool_use_id": call.id, "content": f"line {turn}\n" * 20}
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": f"line {turn}\n" * 5}
         messages.append({"role": "user", "content": [result]})
     answer = claude.messages.create(messages=messages, **ask)
     assert answer.content[0].text == "All read."

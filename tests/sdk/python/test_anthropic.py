@@ -86,17 +86,16 @@ def test_structured(claude):
         assert stream.get_final_message().parsed_output == Trip(city="sample", days=1)
 
 
-@pytest.mark.parametrize("size", [2_000_000, 32 * 1024 * 1024], ids=["2MB", "32MiB"])
-def test_vision_arrives_byte_for_byte(claude, size):
+def test_vision_of_2_mb_arrives_byte_for_byte(claude):
     case = Case(text="A picture.")
-    source = {"type": "base64", "media_type": "image/png", "data": "QUJD" * (size // 4)}
+    source = {"type": "base64", "media_type": "image/png", "data": "QUJD" * 500_000}
     parts = [{"type": "image", "source": source}, {"type": "text", "text": "What is this?"}]
     ask = message(messages=[{"role": "user", "content": parts}])
     raw = claude.messages.with_raw_response.create(**ask, extra_headers=case.headers)
     assert raw.parse().content[0].text == "A picture."
     [seen] = case.seen()
     sent = raw.http_request.read()
-    assert seen["body_len"] == len(sent) > size
+    assert seen["body_len"] == len(sent) > 2_000_000
     assert seen["body_sha256"] == hashlib.sha256(sent).hexdigest()
 
 
