@@ -140,14 +140,18 @@ def test_an_error_in_mid_stream_of_a_response_is_an_event_of_its_own(gpt):
 
 
 @pytest.mark.parametrize("shape", [{}, {"gzip": True}, {"chunking": "random:5"}], ids=str)
-def test_a_connection_cut_in_mid_stream_is_no_end(ask, shape):
+def test_a_connection_cut_in_mid_stream_is_no_end(ask, way, shape):
     case = Case(text="one two three", drop_after=2, **shape)
     said = ""
     with pytest.raises((ask.sdk.APIError, httpx2.HTTPError)) as caught:
         for event in ask(case, stream=True):
             said += token(event)
     assert said == "one two"
-    assert not isinstance(caught.value, ask.sdk.APIStatusError)
+    if way.name == "relay" and "gzip" not in shape:
+        # The gateway says what happened as an event of the provider's; into a packed stream nothing can be put.
+        assert "upstream-closed" in str(caught.value)
+    else:
+        assert not isinstance(caught.value, ask.sdk.APIStatusError)
 
 
 def test_a_document_cut_in_its_middle_is_no_answer(ask):
