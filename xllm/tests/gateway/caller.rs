@@ -224,6 +224,21 @@ impl Raw {
         bytes
     }
 
+    /// Says no more, and hears the rest out, so that nothing on the way is lost.
+    pub(crate) async fn close(mut self) {
+        soon(self.0.get_mut().shutdown()).await.expect("it listens");
+        self.rest().await;
+    }
+
+    /// Hears bytes until they end so.
+    pub(crate) async fn until(&mut self, end: &str) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end.as_bytes()) {
+            bytes.push(soon(self.0.read_u8()).await.unwrap_or_else(|error| panic!("{error} after {bytes:?}")));
+        }
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
     /// Everything up to the end of the connection, which may be a reset.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -232,6 +247,19 @@ impl Raw {
             _ => bytes,
         }
     }
+}
+
+/// A question to a chat API, answered by this script.
+pub(crate) fn chat(gateway: &Gateway, path: &str, stream: bool, script: &Value) -> Request<Upload> {
+    let question = serde_json::json!({
+        "model": "m", "max_tokens": 1000, "stream": stream, "messages": [{"role": "user", "content": "x"}]
+    });
+    let request = gateway.post(path).header("content-type", "application/json").header("x-mock", script.to_string());
+    let request = match path.contains("messages") {
+        true => request.header("x-api-key", "sk-own").header("anthropic-version", "2023-06-01"),
+        false => request.header("authorization", "Bearer sk-own"),
+    };
+    request.body(body(question.to_string())).expect("valid")
 }
 
 /// What a chunked body holds, and whether it has its end.

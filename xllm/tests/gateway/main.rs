@@ -1,7 +1,11 @@
 //! The real command as a gateway: a relay and a stand-in for the providers behind it, callers of all kinds before it.
 
 mod caller;
+mod cancel;
+mod cuts;
 mod program;
 mod start;
+mod streaming;
 mod support;
+mod upstream;
 mod wire;
