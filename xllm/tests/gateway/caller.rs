@@ -230,15 +230,6 @@ impl Raw {
         self.rest().await;
     }
 
-    /// Hears bytes until they end so.
-    pub(crate) async fn until(&mut self, end: &str) -> String {
-        let mut bytes = Vec::new();
-        while !bytes.ends_with(end.as_bytes()) {
-            bytes.push(soon(self.0.read_u8()).await.unwrap_or_else(|error| panic!("{error} after {bytes:?}")));
-        }
-        String::from_utf8(bytes).expect("UTF-8")
-    }
-
     /// Everything up to the end of the connection, which may be a reset.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -255,9 +246,10 @@ pub(crate) fn chat(gateway: &Gateway, path: &str, stream: bool, script: &Value) 
         "model": "m", "max_tokens": 1000, "stream": stream, "messages": [{"role": "user", "content": "x"}]
     });
     let request = gateway.post(path).header("content-type", "application/json").header("x-mock", script.to_string());
-    let request = match path.contains("messages") {
-        true => request.header("x-api-key", "sk-own").header("anthropic-version", "2023-06-01"),
-        false => request.header("authorization", "Bearer sk-own"),
+    let request = if path.contains("messages") {
+        request.header("x-api-key", "sk-own").header("anthropic-version", "2023-06-01")
+    } else {
+        request.header("authorization", "Bearer sk-own")
     };
     request.body(body(question.to_string())).expect("valid")
 }

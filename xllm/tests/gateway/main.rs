@@ -3,7 +3,14 @@
 mod caller;
 mod cancel;
 mod cuts;
+mod guard;
+mod headers;
+mod heartbeat;
+mod keys;
 mod program;
+mod refusals;
+mod routes;
+mod sessions;
 mod start;
 mod streaming;
 mod support;
