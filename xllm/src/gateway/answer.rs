@@ -89,9 +89,8 @@ impl Stream {
     /// The stream that an answer with this head is, if it is one to which something can be added: not one that is packed, nor
     /// one of known length, which would then end before its own last bytes, and look whole where those are missing.
     pub(super) fn of(shape: Shape, headers: &HeaderMap, heartbeat: Option<Duration>) -> Option<Self> {
-        let kind = headers.get(CONTENT_TYPE)?.as_bytes();
-        let name = b"text/event-stream";
-        let is_stream = kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+        let kind = headers.get(CONTENT_TYPE)?.as_bytes().split(|byte| *byte == b';').next()?;
+        let is_stream = kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream");
         let heartbeat = heartbeat.map(|every| (every, Box::pin(sleep(every))));
         let is_open = !headers.contains_key(CONTENT_ENCODING) && !headers.contains_key(CONTENT_LENGTH);
         (is_stream && is_open).then_some(Self { shape, events: Events::default(), heartbeat })

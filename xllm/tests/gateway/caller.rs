@@ -224,6 +224,12 @@ impl Raw {
         bytes
     }
 
+    /// Says no more, and hears the rest out, so that nothing on the way is lost.
+    pub(crate) async fn close(mut self) {
+        soon(self.0.get_mut().shutdown()).await.expect("it listens");
+        self.rest().await;
+    }
+
     /// Everything up to the end of the connection, which may be a reset.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -232,6 +238,20 @@ impl Raw {
             _ => bytes,
         }
     }
+}
+
+/// A question to a chat API, answered by this script.
+pub(crate) fn chat(gateway: &Gateway, path: &str, stream: bool, script: &Value) -> Request<Upload> {
+    let question = serde_json::json!({
+        "model": "m", "max_tokens": 1000, "stream": stream, "messages": [{"role": "user", "content": "x"}]
+    });
+    let request = gateway.post(path).header("content-type", "application/json").header("x-mock", script.to_string());
+    let request = if path.contains("messages") {
+        request.header("x-api-key", "sk-own").header("anthropic-version", "2023-06-01")
+    } else {
+        request.header("authorization", "Bearer sk-own")
+    };
+    request.body(body(question.to_string())).expect("valid")
 }
 
 /// What a chunked body holds, and whether it has its end.

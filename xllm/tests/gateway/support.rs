@@ -27,7 +27,10 @@ use xllm_proxy::{
 };
 
 /// No wait takes so long, on the slowest of machines.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
+
+/// The environment of a gateway that tells of its sessions.
+pub(crate) const SESSIONS: [(&str, &str); 1] = [("XLLM_LOG", "info,xllm_proxy=debug")];
 
 /// Waits for what has to happen.
 pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
