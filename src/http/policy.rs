@@ -60,6 +60,9 @@ pub const HOP_BY_HOP: &[&str] = &[
     "http2-settings",
 ];
 
+/// Keys are one provider's: they are not for rules, which hold for all.
+const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "x-goog-api-key", "cookie"];
+
 /// Towards the provider.
 pub const REQUEST: &[Row] = &[
     both("the body, and what the program can read", &["content-type", "content-encoding", "accept", "accept-encoding"]),
@@ -193,6 +196,9 @@ pub enum RuleError {
     /// A field that is set twice.
     #[error("`{0}` is set twice (capital letters make no difference): leave one")]
     Twice(String),
+    /// A field of keys, which would go to every host.
+    #[error("`{0}` cannot be set: a key would go to every host that is called; it belongs to one provider")]
+    Credential(String),
     /// A value that HTTP forbids.
     #[error("the value that `{0}` is set to has a line break or another character that headers cannot hold")]
     Value(String),
@@ -241,6 +247,9 @@ impl Rules {
             if matches(HOP_BY_HOP, &text) {
                 return Err(RuleError::HopByHop(text.into()));
             }
+            if matches(CREDENTIALS, &text) {
+                return Err(RuleError::Credential(text.into()));
+            }
             let name = HeaderName::from_lowercase(text.as_bytes()).map_err(|_| RuleError::name(&text))?;
             if rules.set.iter().any(|(other, _)| *other == name) {
                 return Err(RuleError::Twice(text.into()));
@@ -255,12 +264,6 @@ impl Rules {
     /// Whether they change nothing.
     pub const fn is_empty(&self) -> bool {
         self.keep.is_empty() && self.drop.is_empty() && self.set.is_empty()
-    }
-
-    /// Whether they may keep what a policy drops: whoever stands behind one that applies a policy first must then ask it
-    /// for `pass`.
-    pub const fn keeps_any(&self) -> bool {
-        !self.keep.is_empty()
     }
 
     /// Whether a field stays, if they say anything of it.
@@ -541,7 +544,7 @@ mod tests {
 
     #[test]
     fn no_value_is_shown() {
-        let valid = rules(&[], &[], &[("authorization", "Bearer secret")]).expect("valid");
+        let valid = rules(&[], &[], &[("x-team", "secret")]).expect("valid");
         let message = Filter::new(Direction::Request, Policy::Pass).with(&valid).apply(&HeaderMap::new());
         for shown in [
             format!("{valid:?} {message:?}"),
@@ -556,9 +559,9 @@ mod tests {
     #[test]
     fn rules_say_whether_they_do_anything() {
         let none = Rules::default();
-        assert!(none.is_empty() && !none.keeps_any());
+        assert!(none.is_empty());
         let (keep, drop) = (rules(&["a"], &[], &[]).expect("valid"), rules(&[], &["a"], &[]).expect("valid"));
-        assert!(keep.keeps_any() && !drop.keeps_any() && !keep.is_empty() && !drop.is_empty());
+        assert!(!keep.is_empty() && !drop.is_empty());
         assert!(!rules(&[], &[], &[("a", "")]).expect("valid").is_empty());
     }
 

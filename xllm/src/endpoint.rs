@@ -1,8 +1,8 @@
 //! From the `url` of the configuration to the address a request goes to.
 
-use url::{Host, Url};
+use url::Url;
 
-use crate::{config::Api, exit::Failure};
+use crate::{config::Api, exit::Failure, local::is_local};
 
 /// The endpoint for chats. `text` may be a base (`https://api.anthropic.com`), end with a
 /// version (`…/v1`), or be the full endpoint. A query is kept.
@@ -62,12 +62,7 @@ pub(crate) fn is_version(segment: &str) -> bool {
 
 /// Whether a key sent to this address could be read on the way.
 pub(crate) fn is_exposed(url: &Url) -> bool {
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+    let local = url.host_str().is_some_and(is_local);
     url.scheme() == "http" && !local
 }
 

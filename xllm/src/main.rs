@@ -27,6 +27,7 @@ mod gateway;
 mod init;
 mod key;
 mod keyring;
+mod local;
 mod models;
 mod options;
 mod output;

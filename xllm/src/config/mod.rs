@@ -167,7 +167,7 @@ fn gateway(mut table: Table<'_>) -> Result<Gateway, Failure> {
         token: table.text("token")?,
         headers: table.text("headers")?,
         heartbeat: table.count("heartbeat")?,
-        wait: table.count("wait")?,
+        wait: table.number("wait", 0)?,
         caller_keys: table.flag("caller_keys")?,
         request_headers: header_rules(table.table("request_headers")?)?,
         response_headers: header_rules(table.table("response_headers")?)?,

@@ -184,11 +184,16 @@ impl<'a> Table<'a> {
 
     /// A count above zero.
     pub(crate) fn count(&mut self, key: &str) -> Result<Option<u32>, Failure> {
+        self.number(key, 1)
+    }
+
+    /// A number that is not below `least`.
+    pub(crate) fn number(&mut self, key: &str, least: u32) -> Result<Option<u32>, Failure> {
         match self.take(key) {
             None => Ok(None),
             Some((line, DeValue::Integer(value))) => match u32::from_str_radix(value.as_str(), value.radix()) {
-                Ok(value) if value > 0 => Ok(Some(value)),
-                _ => Err(self.source.fault(line, &format!("`{}` must be between 1 and {}", self.name(key), u32::MAX))),
+                Ok(value) if value >= least => Ok(Some(value)),
+                _ => Err(self.source.fault(line, &format!("`{}` must be between {least} and {}", self.name(key), u32::MAX))),
             },
             Some((line, other)) => self.mismatch(key, line, "a number", &other),
         }

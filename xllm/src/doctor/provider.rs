@@ -182,8 +182,11 @@ impl Ask {
                 Check::warning(name, detail).remedy("use https://, or the proxy")
             }
             (200..=299, _) => Check::ok(name, detail),
-            (401 | 403, Ok(from)) => failed(&format!("the provider refuses the key {from}"))
+            (401, Ok(from)) => failed(&format!("the provider refuses the key {from}"))
                 .remedy(format!("check the key; {}", self.target.key_remedy)),
+            // A restricted key may chat and yet not list models.
+            (403, Ok(_)) => Check::warning(name, detail)
+                .remedy("the key may not list models, or the account or the proxy's region is refused; a chat will tell"),
             (401 | 403, Err(_)) => Check::warning(name, detail).remedy(&self.target.key_remedy),
             (404 | 405, _) => Check::warning(name, detail)
                 .remedy(format!("the provider is there, its list of models is not; {}", check_url())),

@@ -1,6 +1,6 @@
 //! One line of the log for each request: never a query, a header or a body.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use http::{Method, StatusCode};
 use tracing::{info, warn};
@@ -32,7 +32,7 @@ pub(super) enum Outcome<'a> {
 
 impl Account {
     pub(super) fn open(method: &Method, path: &str) -> Self {
-        let (method, path) = (method.clone(), path.to_owned());
+        let (method, path) = (method.clone(), shown(path).into_owned());
         Self { method, path, start: Instant::now(), status: None, bytes: 0, told: false }
     }
 
@@ -60,11 +60,31 @@ impl Account {
     }
 }
 
+/// A path without what may be a password: what stands before an `@` where a host is spelled out.
+fn shown(path: &str) -> Cow<'_, str> {
+    match path.rsplit_once('@') {
+        Some((_, rest)) if path.trim_start_matches('/').starts_with("x/") => format!("/x/…@{rest}").into(),
+        _ => path.into(),
+    }
+}
+
 impl Drop for Account {
     fn drop(&mut self) {
         if !self.told {
             let Self { method, path, bytes, .. } = self;
             info!("{method} {path}: the caller left after {bytes} bytes and {} ms", self.start.elapsed().as_millis());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_was_put_into_a_host_is_not_shown() {
+        assert_eq!(shown("/x/https/me:secret@h.example/v1"), "/x/…@h.example/v1");
+        assert_eq!(shown("//x/https/me:sec@ret@h/v1"), "/x/…@h/v1");
+        assert_eq!(shown("/gemini/v1/models/claude@2026"), "/gemini/v1/models/claude@2026");
     }
 }

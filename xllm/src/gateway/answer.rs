@@ -21,6 +21,7 @@ use xllm_proxy::client;
 use super::{
     account::{Account, Outcome},
     events::Events,
+    headers::Headers,
     outgoing::Outgoing,
     refusal::{Refusal, Shape},
 };
@@ -45,6 +46,7 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Relayed {
     body: client::Body,
+    headers: Arc<Headers>,
     stream: Option<Stream>,
     outgoing: Arc<Outgoing>,
     /// The last bytes of a body of known length, until its end is certain.
@@ -121,8 +123,14 @@ impl Stream {
 }
 
 impl Relayed {
-    pub(super) fn new(body: client::Body, stream: Option<Stream>, outgoing: Arc<Outgoing>, account: Account) -> Self {
-        Self { body, stream, outgoing, last: None, trailers: None, failing: None, account }
+    pub(super) fn new(
+        body: client::Body,
+        headers: Arc<Headers>,
+        stream: Option<Stream>,
+        outgoing: Arc<Outgoing>,
+        account: Account,
+    ) -> Self {
+        Self { body, headers, stream, outgoing, last: None, trailers: None, failing: None, account }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, client::Error>>> {
@@ -137,6 +145,8 @@ impl Relayed {
             Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
                 // The HTTP library will not ask again after these.
                 self.account.end(Outcome::Complete);
+                let trailers = frame.into_trailers().unwrap_or_default();
+                let frame = Frame::trailers(self.headers.receive_trailers(trailers));
                 let first = match self.last.take() {
                     Some(last) => {
                         self.trailers = Some(frame);

@@ -9,7 +9,7 @@ use http::{
 use subtle::ConstantTimeEq as _;
 
 use super::{keys::CREDENTIALS, refusal::Refusal};
-use crate::secret::Secret;
+use crate::{local::is_local, secret::Secret};
 
 /// Where a caller puts the token that sends an API key of its own, too.
 const X_XLLM_TOKEN: HeaderName = HeaderName::from_static("x-xllm-token");
@@ -40,14 +40,14 @@ impl Guard {
 /// making its own name lead here (its `host` betrays it).
 fn local(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let host = uri.authority().map(Authority::as_str).or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
-    if !is_local(host) {
+    if !is_here(host) {
         return Err(Refusal::caller_not_allowed(
             "the gateway is asked for under a name that is not this machine's; call it as 127.0.0.1 or localhost. (It is no HTTP \
              proxy: set the program's base URL, not HTTP_PROXY.)",
         ));
     }
     let foreign = |origin: &str| match origin.split_once("://") {
-        Some(("http" | "https", host)) => !is_local(host),
+        Some(("http" | "https", host)) => !is_here(host),
         // Programs that are built like web pages have schemes of their own.
         Some(_) => false,
         None => true,
@@ -60,14 +60,9 @@ fn local(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `localhost`, `127.0.0.1:8787`, `[::1]`, …
-fn is_local(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
-    match name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
-    }
+/// A host, with a port or without, that is this machine.
+fn is_here(host: &str) -> bool {
+    host.parse::<Authority>().is_ok_and(|authority| is_local(authority.host()))
 }
 
 fn present(token: &Secret, headers: &mut HeaderMap) -> Result<(), Refusal> {

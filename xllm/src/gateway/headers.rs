@@ -39,7 +39,7 @@ impl Headers {
         let policy = match &self.rules {
             None => self.policy,
             Some((rules, _)) => {
-                head.headers = self.filtered(Direction::Request, rules, &head.headers);
+                head.headers = self.filter(Direction::Request, rules).apply(&head.headers);
                 Policy::Pass
             }
         };
@@ -50,7 +50,7 @@ impl Headers {
     pub(super) fn receive(&self, head: &mut response::Parts) {
         if let Some((_, rules)) = &self.rules {
             let length = head.headers.remove(http::header::CONTENT_LENGTH);
-            head.headers = self.filtered(Direction::Response, rules, &head.headers);
+            head.headers = self.filter(Direction::Response, rules).apply(&head.headers);
             // The framing's, not the provider's: no policy decides of it.
             if let Some(length) = length {
                 head.headers.insert(http::header::CONTENT_LENGTH, length);
@@ -58,8 +58,24 @@ impl Headers {
         }
     }
 
-    fn filtered(&self, direction: Direction, rules: &Rules, headers: &HeaderMap) -> HeaderMap {
-        Filter::new(direction, self.policy).with(rules).apply(headers)
+    /// Filters the trailers of a request.
+    pub(super) fn send_trailers(&self, trailers: HeaderMap) -> HeaderMap {
+        match &self.rules {
+            Some((rules, _)) => self.filter(Direction::Request, rules).fields(&trailers),
+            None => trailers,
+        }
+    }
+
+    /// Filters the trailers of an answer.
+    pub(super) fn receive_trailers(&self, trailers: HeaderMap) -> HeaderMap {
+        match &self.rules {
+            Some((_, rules)) => self.filter(Direction::Response, rules).fields(&trailers),
+            None => trailers,
+        }
+    }
+
+    fn filter<'r>(&self, direction: Direction, rules: &'r Rules) -> Filter<'r> {
+        Filter::new(direction, self.policy).with(rules)
     }
 }
 

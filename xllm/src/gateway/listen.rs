@@ -19,14 +19,20 @@ use super::{
     relay::Gateway,
 };
 
-/// Connections at once: more than any program opens, fewer than a system has file descriptors.
-const CONNECTIONS: usize = 4096;
+/// Connections at once, at most: more than programs open.
+const CONNECTIONS: u64 = 4096;
+/// File descriptors that are needed beside those of callers: sessions, names being looked up, terminals.
+const RESERVED: u64 = 64;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 1000;
 /// Header fields of a request, at most: more than the relay carries, so that its own limit decides and says so.
 const FIELDS: usize = 512;
 /// The same for HTTP/2, in bytes.
 const HEAD: u32 = 1 << 16;
+/// What is read ahead of one HTTP/1 caller, and held for it, bytes.
+const BUFFER: usize = 1 << 16;
+/// An HTTP/2 connection that is silent for so long is asked for a sign of life, and given up without one.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// What a caller may send ahead of what the proxy takes, per request and per connection, bytes: HTTP/2 alone has such a limit.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 24;
@@ -40,19 +46,22 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Serves until `stop`, then lets what is under way finish for a while.
 pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: impl Future) {
     let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(connections()));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_headers(FIELDS)
+        .max_buf_size(BUFFER)
         // Nothing is added to the provider's answers.
         .auto_date_header(false);
     builder
         .http2()
         .timer(TokioTimer::new())
         .auto_date_header(false)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -72,6 +81,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: im
             let io = Connection::new(stream, outgoing.clone());
             let service = service_fn(move |request| {
                 let (gateway, outgoing) = (gateway.clone(), outgoing.clone());
+                outgoing.asked();
                 async move { Ok::<_, Infallible>(gateway.answer(request, outgoing).await) }
             });
             let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
@@ -97,4 +107,24 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     // Each piece of an answer leaves at once.
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// How many connections this process can hold: as many as it may, its limit of files raised as far as the system lets it.
+#[cfg(unix)]
+fn connections() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = CONNECTIONS + RESERVED;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|current| current < raised) {
+        // Where it may not be raised, what there is has to do.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
+    usize::try_from(files.saturating_sub(RESERVED).clamp(1, CONNECTIONS)).unwrap_or(1)
+}
+
+#[cfg(not(unix))]
+fn connections() -> usize {
+    usize::try_from(CONNECTIONS).unwrap_or(usize::MAX)
 }

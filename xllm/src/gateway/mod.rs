@@ -22,6 +22,7 @@ mod refusal;
 mod relay;
 mod route;
 mod settings;
+mod upload;
 
 use std::{
     fmt::Write as _,
@@ -44,6 +45,7 @@ use crate::{
     exit::{Exit, Failure},
     signals::Signals,
 };
+use guard::Guard;
 use relay::Gateway;
 use settings::Settings;
 
@@ -68,13 +70,13 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env) -> Resul
     let listener = bind(settings.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::usage(format!("cannot listen: {error}")))?;
     greet(&client, &settings.proxy_url).await?;
-    let (links, placeholders) = (settings::links(address), settings.placeholders(env));
+    let (links, placeholders) = (settings.links(address), settings.placeholders(env));
     let page = page(&links, &settings.others());
     if args.command.is_empty() {
         announce(address, &settings, &[links.clone(), placeholders.clone()].concat())?;
     }
     let Settings { guard, headers, heartbeat, routes, .. } = settings;
-    let gateway = Gateway { client: client.clone(), routes, guard, headers, heartbeat, page: page.into() };
+    let gateway = Gateway { client: client.clone(), routes, guard, headers: Arc::new(headers), heartbeat, page: page.into() };
     let exit = if args.command.is_empty() {
         let mut signals = Signals::new();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -137,7 +139,12 @@ fn announce(address: SocketAddr, settings: &Settings, variables: &[(String, Stri
         }
         _ => {}
     }
-    let _ = writeln!(io::stderr(), "\n      other routes: {}\n      Ctrl-C stops it", settings.others());
+    let token = if matches!(settings.guard, Guard::Token(_)) {
+        "\n      callers present the token as their API key, or in the header x-xllm-token"
+    } else {
+        ""
+    };
+    let _ = writeln!(io::stderr(), "\n      other routes: {}{token}\n      Ctrl-C stops it", settings.others());
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Whether all that was written to a caller has left this process.
+//! A caller's connection, and what the gateway has to know of it: whether all that was written has left this process, and
+//! whether a request has come at all.
 
 use std::{
     io::{self, IoSlice},
@@ -8,21 +9,33 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Sleep, sleep},
+};
 
-/// What waits to be written to one caller.
+/// What is known of one caller's connection.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     /// The caller takes nothing, and the HTTP library holds bytes for it.
     held: AtomicBool,
     left: Notify,
+    /// A request has come.
+    asked: AtomicBool,
 }
 
 impl Outgoing {
+    /// A request has come over this connection.
+    pub(super) fn asked(&self) {
+        self.asked.store(true, SeqCst);
+    }
+
     /// Waits until the caller has taken what was held.
     pub(super) async fn left(&self) {
         loop {
@@ -43,21 +56,40 @@ impl Outgoing {
     }
 }
 
+/// How long a connection may be open before its first request is there. The HTTP library's own limit begins with the first
+/// bytes, and holds for HTTP/1 alone.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+
 /// A caller's connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     io: TokioIo<TcpStream>,
     outgoing: Arc<Outgoing>,
+    /// Until the first request is there.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, outgoing: Arc<Outgoing>) -> Self {
-        Self { io: TokioIo::new(stream), outgoing }
+        Self { io: TokioIo::new(stream), outgoing, deadline: Some(Box::pin(sleep(FIRST_REQUEST))) }
+    }
+
+    /// Whether the first request is late.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = &mut self.deadline else { return false };
+        if self.outgoing.asked.load(SeqCst) {
+            self.deadline = None;
+            return false;
+        }
+        deadline.as_mut().poll(cx).is_ready()
     }
 }
 
 impl Read for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if self.is_late(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
@@ -88,5 +120,40 @@ impl Write for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use hyper::rt::ReadBuf;
+    use tokio::{
+        net::TcpListener,
+        time::{Instant, advance},
+    };
+
+    use super::*;
+
+    async fn read(connection: &mut Connection) -> io::Result<()> {
+        let mut bytes = [0; 8];
+        poll_fn(|cx| Pin::new(&mut *connection).poll_read(cx, ReadBuf::new(&mut bytes).unfilled())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let _silent = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+        let outgoing = Arc::<Outgoing>::default();
+        let mut connection = Connection::new(listener.accept().await.expect("a caller").0, outgoing.clone());
+        let start = Instant::now();
+        let error = read(&mut connection).await.expect_err("nothing comes");
+        assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, FIRST_REQUEST.as_secs()));
+        outgoing.asked();
+        tokio::select! {
+            biased;
+            _ = read(&mut connection) => panic!("nothing comes"),
+            () = advance(10 * FIRST_REQUEST) => {}
+        }
     }
 }

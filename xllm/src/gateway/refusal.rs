@@ -140,6 +140,11 @@ impl Refusal {
         Self::new(status, "request-invalid", message)
     }
 
+    /// Whether it is the caller who is refused, not the request.
+    pub(super) fn is_of_caller(&self) -> bool {
+        matches!(self.code, "caller-not-allowed" | "token-refused")
+    }
+
     pub(super) const fn code(&self) -> &'static str {
         self.code
     }

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONTENT_TYPE, LOCATION, UPGRADE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_TYPE, LOCATION, UPGRADE},
 };
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -23,7 +23,8 @@ use super::{
     headers::Headers,
     outgoing::Outgoing,
     refusal::{Refusal, Shape},
-    route::{Provider, Routes, Target},
+    route::{Provider, Routes, Target, back},
+    upload::Upload,
 };
 
 /// What all requests share.
@@ -32,7 +33,7 @@ pub(super) struct Gateway {
     pub(super) client: Client,
     pub(super) routes: Routes,
     pub(super) guard: Guard,
-    pub(super) headers: Headers,
+    pub(super) headers: Arc<Headers>,
     pub(super) heartbeat: Option<Duration>,
     /// What a person sees who opens the gateway in a browser.
     pub(super) page: Bytes,
@@ -40,9 +41,10 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Answers one request. Dropping the future, as when the caller leaves, stops the upstream call.
-    pub(super) async fn answer(self: Arc<Self>, mut request: Request<Incoming>, outgoing: Arc<Outgoing>) -> Response<Answer> {
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, outgoing: Arc<Outgoing>) -> Response<Answer> {
+        let mut request = Upload::wrap(request, &self.headers);
         let mut account = Account::open(request.method(), request.uri().path());
-        let uri = request.uri().clone();
+        let (uri, version) = (request.uri().clone(), request.version());
         let shape = self.routes.shape(&uri, request.headers());
         let found = match self.guard.check(&uri, request.headers_mut()) {
             Ok(()) if uri.path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) => {
@@ -58,7 +60,7 @@ impl Gateway {
                 account.answered(head.status);
                 let body = if let Some(body) = body {
                     let stream = Stream::of(shape, &head.headers, self.heartbeat);
-                    Answer::Relayed(Box::new(Relayed::new(body, stream, outgoing, account)))
+                    Answer::Relayed(Box::new(Relayed::new(body, self.headers.clone(), stream, outgoing, account)))
                 } else {
                     account.end(Outcome::Complete);
                     Answer::Own(None)
@@ -67,7 +69,12 @@ impl Gateway {
             }
             Err(refusal) => {
                 account.end(Outcome::Refused(&refusal));
-                refusal.response().map(|body| Answer::Own(Some(body)))
+                let mut response = refusal.response().map(|body| Answer::Own(Some(body)));
+                if version == Version::HTTP_11 && refusal.is_of_caller() {
+                    // Who may not call shall not keep a connection either.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
             }
         }
     }
@@ -78,7 +85,7 @@ impl Gateway {
         response
     }
 
-    async fn relay(&self, request: Request<Incoming>) -> Result<Found, Refusal> {
+    async fn relay(&self, request: Request<Upload>) -> Result<Found, Refusal> {
         let (mut parts, body) = request.into_parts();
         let Target { uri, shape, provider } = self.routes.resolve(&parts.uri, &parts.headers)?;
         carried(&parts).map_err(|refusal| refusal.shaped(shape))?;
@@ -88,14 +95,12 @@ impl Gateway {
         }
 
         let to_head = parts.method == Method::HEAD;
-        parts.uri = uri;
+        parts.uri = uri.clone();
         self.headers.send(&mut parts);
         let call = self.client.clone().oneshot(Request::from_parts(parts, body));
         let (mut head, body) = call.await.map_err(|error| Refusal::from(&error).shaped(shape))?.into_parts();
         self.headers.receive(&mut head);
-        if let Some(provider) = provider {
-            lead_back(provider, &mut head.headers);
-        }
+        lead_back(provider, &uri, &mut head.headers);
         let bodiless = is_bodiless(to_head, head.status.as_u16()) || is_empty(&body);
         // A caller that is told of no body asks for none: the proxy's word that the answer is complete is heard here.
         let body = if bodiless { finish(body).await.map_err(|refusal| refusal.shaped(shape))? } else { Some(body) };
@@ -143,8 +148,9 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get_all(UPGRADE).iter().any(|protocol| protocol != "h2c")
 }
 
-fn lead_back(provider: &Provider, headers: &mut HeaderMap) {
-    let location = headers.get(LOCATION).and_then(|location| provider.back(location.to_str().ok()?));
+/// A redirect should not lead a program around the relay.
+fn lead_back(provider: Option<&Provider>, called: &Uri, headers: &mut HeaderMap) {
+    let location = headers.get(LOCATION).and_then(|location| back(provider, called, location.to_str().ok()?));
     if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
         headers.insert(LOCATION, location);
     }

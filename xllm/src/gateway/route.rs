@@ -4,6 +4,7 @@
 //! without the version, with one slash too many, with the version twice because the SDK adds its own.
 
 use http::{HeaderMap, Uri, uri::Authority};
+use url::{Position, Url};
 
 use super::{
     keys::Key,
@@ -34,6 +35,8 @@ pub(super) struct Provider {
     pub(super) name: String,
     pub(super) shape: Shape,
     pub(super) key: Key,
+    /// The variable that programs read their key from.
+    pub(super) key_env: Option<String>,
     origin: String,
     /// What stands before the version: empty, or `/openai`.
     prefix: String,
@@ -77,6 +80,7 @@ impl Routes {
                 name: "gemini".to_owned(),
                 shape: Shape::Gemini,
                 key: Key::fallback(env.get(variable)),
+                key_env: Some(variable.to_owned()),
                 origin: origin.to_owned(),
                 prefix: String::new(),
                 version: version.to_owned(),
@@ -89,6 +93,10 @@ impl Routes {
     /// The providers' names as callers write them.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.providers.iter().map(|provider| spoken(&provider.name))
+    }
+
+    pub(super) fn providers(&self) -> &[Provider] {
+        &self.providers
     }
 
     pub(super) fn provider(&self, name: &str) -> Option<&Provider> {
@@ -162,6 +170,7 @@ fn provider(catalog: &Catalog<'_>, name: &str, env: &Env) -> Result<Provider, Fa
             Some(key) => Key::configured(key.clone()),
             None => Key::fallback(api_key(catalog, name, env).as_ref().map(crate::secret::Secret::expose)),
         },
+        key_env: catalog.built_in(name).map(|built_in| built_in.key_env.clone()),
         origin: base.origin().ascii_serialization(),
         prefix: prefix.to_owned(),
         version: version.to_owned(),
@@ -202,16 +211,26 @@ impl Provider {
         if versioned { format!("{prefix}/{version}/{rest}") } else { format!("{prefix}/{rest}") }
     }
 
-    /// Where a caller finds what this provider calls `location`: a redirect should not lead around the relay.
-    pub(super) fn back(&self, location: &str) -> Option<String> {
-        let path = match location.strip_prefix(&self.origin) {
-            Some(path) if path.starts_with('/') => path,
-            None if location.starts_with('/') && !location.starts_with("//") => location,
-            _ => return None,
-        };
-        let path = path.strip_prefix(&self.prefix).filter(|path| path.starts_with('/'))?;
-        Some(format!("/{}{path}", spoken(&self.name)))
+    /// The path here that leads to this path there, if there is one.
+    fn back(&self, path: &str) -> Option<String> {
+        let rest = path.strip_prefix(&self.prefix).filter(|rest| rest.starts_with('/') && self.query.is_none())?;
+        (self.path(rest) == path).then(|| format!("/{}{rest}", spoken(&self.name)))
     }
+}
+
+/// Where callers find what an upstream that was `called` names in `location`, if that is at the same origin.
+pub(super) fn back(provider: Option<&Provider>, called: &Uri, location: &str) -> Option<String> {
+    // What is named from where the caller is leads on from there.
+    if !location.starts_with('/') && !location.contains("://") {
+        return None;
+    }
+    let called = Url::parse(&called.to_string()).ok()?;
+    let there = called.join(location).ok().filter(|there| there.origin() == called.origin())?;
+    let path = provider.and_then(|provider| provider.back(there.path()));
+    let path = path.unwrap_or_else(|| {
+        format!("/{ANY}/{}/{}{}", there.scheme(), &there[Position::BeforeHost..Position::AfterPort], there.path())
+    });
+    Some(format!("{path}{}", &there[Position::AfterPath..]))
 }
 
 /// `/x/https/HOST/…`
@@ -344,15 +363,32 @@ mod tests {
     }
 
     #[test]
-    fn redirects_within_the_provider_stay_in_the_relay() {
+    fn redirects_to_the_same_origin_stay_in_the_relay() {
         let routes = routes();
-        let back = |name: &str, location: &str| routes.provider(name).expect("known").back(location);
-        assert_eq!(back("openai", "https://api.openai.com/v1/x?y").as_deref(), Some("/openai/v1/x?y"));
-        assert_eq!(back("claude", "/v1/x").as_deref(), Some("/anthropic/v1/x"));
-        assert_eq!(back("groq", "https://api.groq.com/openai/v1/x").as_deref(), Some("/groq/v1/x"));
-        for elsewhere in ["https://api.openai.com.evil.example/v1", "https://other.example/v1", "//other.example/v1", "next"] {
-            assert_eq!(back("openai", elsewhere), None, "{elsewhere}");
+        let led =
+            |name: &str, called: &'static str, location: &str| back(routes.provider(name), &Uri::from_static(called), location);
+        let openai = "https://api.openai.com/v1/a/b";
+        for (location, expected) in [
+            ("https://api.openai.com/v1/x?y", "/openai/v1/x?y"),
+            ("HTTPS://API.openai.com:443/v1/x", "/openai/v1/x"),
+            ("//api.openai.com/v1/x", "/openai/v1/x"),
+            ("/v1/x", "/openai/v1/x"),
+            ("/login", "/x/https/api.openai.com/login"),
+        ] {
+            assert_eq!(led("openai", openai, location).as_deref(), Some(expected), "{location}");
         }
-        assert_eq!(back("groq", "https://api.groq.com/other"), None);
+        assert_eq!(led("claude", "https://api.anthropic.com/v1/y", "/v1/x").as_deref(), Some("/anthropic/v1/x"));
+        assert_eq!(led("groq", "https://api.groq.com/openai/v1/y", "/openai/v1/x").as_deref(), Some("/groq/v1/x"));
+        assert_eq!(led("groq", "https://api.groq.com/openai/v1/y", "/z").as_deref(), Some("/x/https/api.groq.com/z"));
+        assert_eq!(
+            led("azure", "https://z.example/openai/v1/y", "/openai/v1/x?a").as_deref(),
+            Some("/x/https/z.example/openai/v1/x?a")
+        );
+        assert_eq!(led("x", "http://h.example:81/y", "/z").as_deref(), Some("/x/http/h.example:81/z"));
+        for elsewhere in
+            ["https://api.openai.com.evil.example/v1", "https://other.example/v1", "//other.example/", "http://api.openai.com/"]
+        {
+            assert_eq!(led("openai", openai, elsewhere), None, "{elsewhere}");
+        }
     }
 }

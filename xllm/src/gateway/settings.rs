@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{guard::Guard, headers::Headers, route::Routes};
+use super::{guard::Guard, headers::Headers, refusal::Shape, route::Routes};
 use crate::{
     aliases::Catalog,
     args::GatewayArgs,
@@ -25,9 +25,12 @@ const TOKEN_MIN: usize = 16;
 /// What stands where a program insists on a key that the gateway replaces.
 const PLACEHOLDER: &str = "held-by-xllm-gateway";
 
-/// The variables that SDKs read their base URL from, and the routes that these lead to.
-const LINKED: [(&str, &str); 3] =
-    [("OPENAI_BASE_URL", "openai/v1"), ("ANTHROPIC_BASE_URL", "anthropic"), ("GOOGLE_GEMINI_BASE_URL", "gemini")];
+/// The variables that SDKs read their base URL from, the routes that these lead to, and who is expected there.
+const LINKED: [(&str, &str, &str, Shape); 3] = [
+    ("OPENAI_BASE_URL", "openai", "/v1", Shape::OpenAi),
+    ("ANTHROPIC_BASE_URL", "anthropic", "", Shape::Anthropic),
+    ("GOOGLE_GEMINI_BASE_URL", "gemini", "", Shape::Gemini),
+];
 
 /// All settings.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Settings {
             proxy_url,
             proxy_key,
             listen,
-            guard: guard(listen, args.allow_remote, token)?,
+            guard: guard(listen, args, token)?,
             headers: Headers::new(policy, &file.request_headers, &file.response_headers)?,
             heartbeat: args.heartbeat.or(file.heartbeat).map(seconds),
             wait: seconds(args.wait.or(file.wait).unwrap_or(WAIT)),
@@ -79,30 +82,36 @@ impl Settings {
         })
     }
 
+    /// The variables that lead programs here, as they are listening at `address`: name and value.
+    pub(super) fn links(&self, address: SocketAddr) -> Vec<(String, String)> {
+        let host = if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address };
+        let own = LINKED.iter().filter(|(_, name, _, shape)| self.routes.provider(name).is_some_and(|own| own.shape == *shape));
+        own.map(|(variable, name, rest, _)| ((*variable).to_owned(), format!("http://{host}/{name}{rest}"))).collect()
+    }
+
     /// The variables of keys that programs insist on although any will do, as far as they are not set.
     pub(super) fn placeholders(&self, env: &Env) -> Vec<(String, String)> {
-        [("openai", "OPENAI_API_KEY"), ("claude", "ANTHROPIC_API_KEY")]
-            .into_iter()
-            .filter(|(provider, _)| self.routes.provider(provider).is_some_and(|provider| provider.key.replaces()))
-            .filter(|(_, variable)| env.get(variable).is_none())
-            .filter(|(_, variable)| *variable != "ANTHROPIC_API_KEY" || env.get("ANTHROPIC_AUTH_TOKEN").is_none())
-            .map(|(_, variable)| (variable.to_owned(), PLACEHOLDER.to_owned()))
+        // Where a token is asked for, nothing else will do.
+        if matches!(self.guard, Guard::Token(_)) {
+            return Vec::new();
+        }
+        let replaced = self.routes.providers().iter().filter(|provider| provider.key.replaces());
+        let variables =
+            replaced.filter_map(|provider| provider.key_env.as_deref()).filter(|variable| env.get(variable).is_none());
+        variables
+            // The SDKs of Anthropic take either.
+            .filter(|variable| *variable != "ANTHROPIC_API_KEY" || env.get("ANTHROPIC_AUTH_TOKEN").is_none())
+            .map(|variable| (variable.to_owned(), PLACEHOLDER.to_owned()))
             .collect()
     }
 
     /// Routes beside those of the links.
     pub(super) fn others(&self) -> String {
         let mut others: Vec<_> =
-            self.routes.names().filter(|name| !LINKED.iter().any(|(_, route)| route.starts_with(name))).collect();
+            self.routes.names().filter(|name| !LINKED.iter().any(|(_, linked, ..)| linked == name)).collect();
         others.push("x/https/HOST");
         format!("/{}/…", others.join("/… /"))
     }
-}
-
-/// The variables that lead programs here, as they are listening at `address`: name and value.
-pub(super) fn links(address: SocketAddr) -> Vec<(String, String)> {
-    let host = if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address };
-    LINKED.map(|(name, route)| (name.to_owned(), format!("http://{host}/{route}"))).into()
 }
 
 /// A program that is run gets a gateway of its own.
@@ -120,7 +129,16 @@ fn listen(args: &GatewayArgs, config: &Config) -> Result<SocketAddr, Failure> {
     })
 }
 
-fn guard(listen: SocketAddr, allow_remote: bool, token: Option<Secret>) -> Result<Guard, Failure> {
+/// Who may call. A program that is run calls with keys of its own: its gateway is for this machine alone.
+fn guard(listen: SocketAddr, args: &GatewayArgs, token: Option<Secret>) -> Result<Guard, Failure> {
+    let local = listen.ip().is_loopback();
+    if !args.command.is_empty() {
+        return if local {
+            Ok(Guard::Local)
+        } else {
+            Err(Failure::usage("with a COMMAND, the gateway listens on this machine alone"))
+        };
+    }
     if let Some(token) = &token
         && token.expose().len() < TOKEN_MIN
     {
@@ -128,11 +146,11 @@ fn guard(listen: SocketAddr, allow_remote: bool, token: Option<Secret>) -> Resul
             .remedy("make one with: openssl rand -hex 16"));
     }
     match token {
-        _ if !listen.ip().is_loopback() && !allow_remote => {
+        _ if !local && !args.allow_remote => {
             Err(Failure::usage(format!("{listen} can be reached from other machines, and the gateway may add your API keys"))
                 .remedy("listen on 127.0.0.1, or add --allow-remote and a token in XLLM_GATEWAY_TOKEN"))
         }
-        None if !listen.ip().is_loopback() => Err(Failure::usage("beyond this machine, callers have to present a token")
+        None if !local => Err(Failure::usage("beyond this machine, callers have to present a token")
             .remedy("export XLLM_GATEWAY_TOKEN=… (or [gateway] token), made with: openssl rand -hex 16")),
         Some(token) => Ok(Guard::Token(token)),
         None => Ok(Guard::Local),
@@ -182,13 +200,16 @@ mod tests {
         assert_eq!(from_flags.wait, Duration::ZERO);
         let program = GatewayArgs { command: vec!["true".into()], ..GatewayArgs::default() };
         assert_eq!(settings(&program, file, &[]).expect("valid").listen.port(), 0);
+        let beyond = GatewayArgs { command: program.command.clone(), ..args("0.0.0.0:1", true) };
+        assert!(settings(&beyond, file, &[]).expect_err("refused").contains("this machine alone"));
         assert_eq!(settings(&GatewayArgs::default(), "", &[]).expect("valid").listen.to_string(), "127.0.0.1:8787");
     }
 
     #[test]
     fn programs_are_led_here_by_their_own_variables() {
         let settings = settings(&GatewayArgs::default(), "[models.openai]\napi_key = \"sk\"\n", &[]).expect("valid");
-        let lines: Vec<_> = links(([127, 0, 0, 1], 5).into()).iter().map(|(name, url)| format!("{name}={url}")).collect();
+        let lines: Vec<_> =
+            settings.links(([127, 0, 0, 1], 5).into()).iter().map(|(name, url)| format!("{name}={url}")).collect();
         assert_eq!(
             lines,
             [

@@ -78,6 +78,30 @@ async fn rules_for_answers_keep_drop_and_set() {
     assert_eq!(names(&head(&gateway, &upstream, ANSWER).await), expected);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_obey_policy_and_rules_in_both_directions() {
+    let upstream = Upstream::new().await;
+    let world = upstream.world("").await;
+    let rules = "[gateway.request_headers]\ndrop = [\"x-up\"]\n[gateway.response_headers]\ndrop = [\"x-down\"]\n";
+    let gateway = world.start(Start { config: &(upstream.config() + rules), ..Start::default() }).await;
+    let mut raw = gateway.raw().await;
+    raw.say(
+        "POST /exact/v1/messages HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\
+         trailer: x-up, x-sum, cookie\r\n\r\n2\r\nhi\r\n0\r\nx-up: 1\r\nx-sum: 2\r\ncookie: c\r\n\r\n",
+    )
+    .await;
+    let mut called = upstream.called().await;
+    assert_eq!(String::from_utf8(called.exactly(20).await).expect("ASCII"), "2\r\nhi\r\n0\r\nx-sum: 2\r\n");
+    called
+        .say(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-down, x-sum, set-cookie\r\n\r\n\
+             2\r\nho\r\n0\r\nx-down: 1\r\nx-sum: 2\r\nset-cookie: c\r\n\r\n",
+        )
+        .await;
+    raw.head().await;
+    assert_eq!(String::from_utf8(raw.exactly(22).await).expect("ASCII"), "2\r\nho\r\n0\r\nx-sum: 2\r\n\r\n");
+}
+
 /// Fields of every row of the table of requests.
 const REQUEST: &str = "accept: a/b\r\naccept-encoding: gzip, br\r\nanthropic-beta: b2\r\nanthropic-beta: b1\r\n\
     authorization: Bearer sk-own\r\ncontent-type: text/x\r\ncookie: c\r\nidempotency-key: i\r\norigin: http://localhost:1\r\n\

@@ -34,8 +34,11 @@ async fn the_programs_requests_go_through_the_relay() {
     // Bash's own sockets: no client need be installed.
     let line = "url=${ANTHROPIC_BASE_URL#http://}; host=${url%%/*}; exec 3<>/dev/tcp/${host%:*}/${host#*:}; \
                 printf 'GET /anthropic/raw/binary HTTP/1.1\\r\\nhost: %s\\r\\nconnection: close\\r\\n\\r\\n' $host >&3; head -1 <&3";
-    let ran = world.run(Start { args: &["--", "bash", "-c", line], ..Start::default() }).await;
-    assert_eq!((ran.code, ran.stdout.trim_end()), (Some(0), "HTTP/1.1 200 OK"), "{ran:?}");
+    // A token is for callers beyond this machine: a program has none.
+    for config in ["", "[gateway]\ntoken = \"0123456789abcdef\""] {
+        let ran = world.run(Start { args: &["--", "bash", "-c", line], config, ..Start::default() }).await;
+        assert_eq!((ran.code, ran.stdout.trim_end()), (Some(0), "HTTP/1.1 200 OK"), "{ran:?}");
+    }
     assert_eq!(world.mock.requests()[0].path, "/raw/binary");
 }
 

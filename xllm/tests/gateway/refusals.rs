@@ -154,7 +154,6 @@ async fn a_proxy_that_is_away_is_503_and_the_gateway_serves_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "until the client waits for a proxy that is away"]
 async fn a_request_waits_for_a_proxy_that_is_away() {
     let upstream = Upstream::new().await;
     let mock = mock().await;
@@ -172,7 +171,6 @@ async fn a_request_waits_for_a_proxy_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "until the client waits for a proxy that is away"]
 async fn a_proxy_that_stays_away_is_503_after_the_wait() {
     let mut world = World::new().await;
     let mut gateway = world.start(Start { args: &["--wait", "2"], env: &SESSIONS, ..Start::default() }).await;

@@ -235,6 +235,19 @@ async fn an_answer_that_comes_before_the_upload_ends_is_seen() {
     }
 }
 
+/// A caller that sends all before it listens would be told of a reset in place of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_reaches_a_caller_that_sends_its_whole_upload_first() {
+    let world = World::new().await;
+    let gateway = world.gateway().await;
+    for (path, status) in [("/nowhere", 404), ("/x/http/127.0.0.1:1/", 403), ("/anthropic/raw/sink?early=401", 401)] {
+        let mut raw = gateway.raw().await;
+        raw.say(format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LARGE}\r\n\r\n")).await;
+        raw.say(vec![0; LARGE]).await;
+        assert_eq!(raw.head().await.status(), status, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_without_a_body_says_so() {
     let world = World::new().await;

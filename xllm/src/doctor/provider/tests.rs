@@ -61,10 +61,10 @@ fn a_status_is_judged_by_what_it_means_for_a_chat() {
     let keyed = first(&format!("{LOCAL}api_key = \"sk-hidden\""), &[], true);
     let keyless = first(LOCAL, &[], true);
     let word = |ask, status| judged(ask, status).status;
-    for status in [401, 403, 302, 500, 529] {
+    for status in [401, 302, 500, 529] {
         assert_eq!(word(&keyed, status), Status::Failed(Exit::Api), "{status}");
     }
-    for status in [404, 405, 429, 400] {
+    for status in [403, 404, 405, 429, 400] {
         assert_eq!(word(&keyed, status), Status::Warning, "{status}");
     }
     assert_eq!(word(&keyless, 401), Status::Warning, "no key was refused");
