@@ -20,6 +20,7 @@
 //! # Ok(()) }
 //! ```
 
+mod backoff;
 mod body;
 mod call;
 mod connect;

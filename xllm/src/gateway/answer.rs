@@ -30,7 +30,7 @@ use super::{
 const HEARTBEAT: Bytes = Bytes::from_static(b": ping\n");
 
 /// How long the HTTP library has to begin with writing the last bytes, before an answer is broken off: it drops those that it
-/// has not written yet.
+/// has not written yet. With HTTP/2, what the caller's window has no room for is dropped as well.
 const LINGER: Duration = Duration::from_millis(50);
 
 /// What callers get.
