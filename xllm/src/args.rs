@@ -86,7 +86,7 @@ pub(crate) struct GatewayArgs {
     pub(crate) listen: Option<SocketAddr>,
 
     /// Allow to listen beyond this machine; callers then have to present the token
-    /// in `XLLM_GATEWAY_TOKEN` or [gateway] token
+    /// in `XLLM_GATEWAY_TOKEN` or `[gateway] token`
     #[arg(long)]
     pub(crate) allow_remote: bool,
 
