@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -27,15 +27,17 @@ pub(super) struct Upload {
     /// Until it is dropped.
     body: Option<Incoming>,
     headers: Arc<Headers>,
-    /// The rest may be read although nobody wants it: the caller sends it anyhow.
+    /// Of HTTP/1, where the rest cannot be called off.
+    http1: bool,
+    /// The caller sends it, wanted or not: it was asked for its body, or does not wait to be asked.
     comes: bool,
 }
 
 impl Upload {
     pub(super) fn wrap(request: Request<Incoming>, headers: &Arc<Headers>) -> Request<Self> {
-        // With HTTP/2 the rest is called off. A caller that waits to be asked for its body is not asked.
-        let comes = request.version() == Version::HTTP_11 && !request.headers().contains_key(EXPECT);
-        request.map(|body| Self { body: Some(body), headers: headers.clone(), comes })
+        let http1 = request.version() == Version::HTTP_11;
+        let comes = !request.headers().contains_key(EXPECT);
+        request.map(|body| Self { body: Some(body), headers: headers.clone(), http1, comes })
     }
 
     fn filtered(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
@@ -52,10 +54,9 @@ impl Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        // Now it was asked for.
-        self.comes = !matches!(frame, None | Some(Err(_)));
-        Poll::Ready(frame.map(|frame| frame.map(|frame| self.filtered(frame))))
+        let polled = Pin::new(body).poll_frame(cx);
+        self.comes = !matches!(polled, Poll::Ready(None | Some(Err(_))));
+        polled.map_ok(|frame| self.filtered(frame))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -69,7 +70,7 @@ impl Body for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let rest = self.body.take().filter(|body| self.comes && !body.is_end_stream());
+        let rest = self.body.take().filter(|body| self.http1 && self.comes && !body.is_end_stream());
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
             runtime.spawn(timeout(UNWANTED_TIME, forget(rest)));
         }
