@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use super::table::{HOP_BY_HOP, matches};
 
 /// Keys are one provider's: they are not for rules, which hold for all.
-const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "x-goog-api-key", "cookie"];
+const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie"];
 
 /// A name, or the beginning of names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ pub const HOP_BY_HOP: &[&str] = &[
 /// Towards the provider.
 pub const REQUEST: &[Row] = &[
     both("the body, and what the program can read", &["content-type", "content-encoding", "accept", "accept-encoding"]),
-    both("keys", &["authorization", "x-api-key", "x-goog-api-key"]),
+    both("keys", &["authorization", "x-api-key", "x-goog-api-key", "api-key"]),
     both("versions and features: new ones come as fields of this form", &["anthropic-*", "openai-*"]),
     both("repeats, parts and conditions", &["idempotency-key", "range", "if-*"]),
     neither("names the program; `xllm-proxy/1` goes instead, because some CDNs refuse a request without", &["user-agent"]),
@@ -76,7 +76,10 @@ pub const REQUEST: &[Row] = &[
 /// Towards the program.
 pub const RESPONSE: &[Row] = &[
     both("the body", &["content-type", "content-encoding", "content-disposition", "content-range", "accept-ranges"]),
-    both("caching, and where something is", &["etag", "last-modified", "cache-control", "expires", "location", "date"]),
+    both(
+        "caching, and where something is (the gateway leads a `location` at the same origin back to itself)",
+        &["etag", "last-modified", "cache-control", "expires", "location", "date"],
+    ),
     both("what SDKs wait and retry by", &["retry-after", "retry-after-ms", "x-should-retry", "openai-poll-after-ms"]),
     sdk_alone(
         "what SDKs show: IDs for support requests, usage and limits",

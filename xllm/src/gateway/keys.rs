@@ -8,8 +8,11 @@ use crate::secret::Secret;
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
+/// Of Azure.
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
 /// The fields in which callers send credentials.
-pub(super) const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, X_API_KEY, X_GOOG_API_KEY];
+pub(super) const CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, X_API_KEY, X_GOOG_API_KEY, API_KEY];
 
 /// How tokens of Anthropic's subscriptions begin; they are sent as bearer tokens alone.
 const ANTHROPIC_TOKEN: &str = "sk-ant-oat";
@@ -51,6 +54,7 @@ impl Key {
         let (name, value) = match shape {
             Shape::Anthropic if !key.starts_with(ANTHROPIC_TOKEN) => (X_API_KEY, HeaderValue::try_from(key)),
             Shape::Gemini => (X_GOOG_API_KEY, HeaderValue::try_from(key)),
+            Shape::OpenAi if headers.contains_key(API_KEY) => (API_KEY, HeaderValue::try_from(key)),
             Shape::OpenAi | Shape::Anthropic => (AUTHORIZATION, bearer()),
         };
         for name in &CREDENTIALS {
@@ -85,6 +89,7 @@ mod tests {
             assert_eq!(after(&key, Shape::OpenAi, sent), ["authorization: Bearer real"]);
             assert_eq!(after(&key, Shape::Gemini, sent), ["x-goog-api-key: real"]);
         }
+        assert_eq!(after(&key, Shape::OpenAi, &[("api-key", "any")]), ["api-key: real"], "Azure's form");
         let token = Key::configured(Secret::new("sk-ant-oat01-x"));
         assert_eq!(after(&token, Shape::Anthropic, &[("x-api-key", "any")]), ["authorization: Bearer sk-ant-oat01-x"]);
     }

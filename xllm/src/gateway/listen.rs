@@ -44,9 +44,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until `stop`, then lets what is under way finish for a while.
-pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: impl Future) {
+pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, connections: usize, stop: impl Future) {
     let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(connections()));
+    let permits = Arc::new(Semaphore::new(connections));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -81,7 +81,6 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: im
             let io = Connection::new(stream, outgoing.clone());
             let service = service_fn(move |request| {
                 let (gateway, outgoing) = (gateway.clone(), outgoing.clone());
-                outgoing.asked();
                 async move { Ok::<_, Infallible>(gateway.answer(request, outgoing).await) }
             });
             let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
@@ -109,9 +108,13 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// How many connections this process can hold: as many as it may, its limit of files raised as far as the system lets it.
+/// Connections for a program and what it runs itself.
+pub(super) const FOR_A_PROGRAM: usize = 256;
+
+/// How many connections this process can hold: as many as it may, its limit of files raised as far as the system lets it. Not
+/// for a process that runs a program: that would inherit the limit.
 #[cfg(unix)]
-fn connections() -> usize {
+pub(super) fn connections() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = CONNECTIONS + RESERVED;
     let limit = getrlimit(Resource::Nofile);
@@ -125,6 +128,6 @@ fn connections() -> usize {
 }
 
 #[cfg(not(unix))]
-fn connections() -> usize {
+pub(super) fn connections() -> usize {
     usize::try_from(CONNECTIONS).unwrap_or(usize::MAX)
 }

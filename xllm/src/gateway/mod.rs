@@ -80,7 +80,7 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env) -> Resul
     let exit = if args.command.is_empty() {
         let mut signals = Signals::new();
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(listen::serve(Arc::new(gateway), listener, stopped));
+        let serving = tokio::spawn(listen::serve(Arc::new(gateway), listener, listen::connections(), stopped));
         signals.next().await;
         info!("stopping: requests under way may finish; once more ends them");
         drop(stop);
@@ -90,7 +90,8 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env) -> Resul
         }
         Exit::Ok
     } else {
-        let serving = tokio::spawn(listen::serve(Arc::new(gateway), listener, std::future::pending::<()>()));
+        let forever = std::future::pending::<()>();
+        let serving = tokio::spawn(listen::serve(Arc::new(gateway), listener, listen::FOR_A_PROGRAM, forever));
         let exit = child::run(&args.command, &surroundings(env, links, placeholders)).await;
         serving.abort();
         exit?
@@ -172,10 +173,12 @@ fn surroundings(env: &Env, links: Vec<(String, String)>, placeholders: Vec<(Stri
     }
     variables.extend(placeholders);
     if HTTP_PROXIES.iter().any(|name| env.get(name).is_some()) {
-        for name in ["NO_PROXY", "no_proxy"] {
-            let listed = env.get(name).map(|listed| format!("{listed},")).unwrap_or_default();
-            variables.push((name.to_owned(), format!("{listed}127.0.0.1,localhost")));
-        }
+        // Programs read one or the other: both say the same.
+        let names = ["NO_PROXY", "no_proxy"];
+        let mut listed: Vec<&str> = names.iter().filter_map(|name| env.get(name)).collect();
+        listed.dedup();
+        let listed = [&listed[..], &["127.0.0.1,localhost"]].concat().join(",");
+        variables.extend(names.map(|name| (name.to_owned(), listed.clone())));
     }
     variables
 }

@@ -26,12 +26,12 @@ pub(super) struct Outgoing {
     /// The caller takes nothing, and the HTTP library holds bytes for it.
     held: AtomicBool,
     left: Notify,
-    /// A request has come.
+    /// A request has come, of somebody who may call.
     asked: AtomicBool,
 }
 
 impl Outgoing {
-    /// A request has come over this connection.
+    /// A request of somebody who may call has come over this connection.
     pub(super) fn asked(&self) {
         self.asked.store(true, SeqCst);
     }
@@ -56,8 +56,8 @@ impl Outgoing {
     }
 }
 
-/// How long a connection may be open before its first request is there. The HTTP library's own limit begins with the first
-/// bytes, and holds for HTTP/1 alone.
+/// How long a connection may be open before its first request is there, of somebody who may call. The HTTP library's own limit
+/// begins with the first bytes, and holds for HTTP/1 alone.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
 
 /// A caller's connection.

@@ -47,12 +47,15 @@ impl Gateway {
         let (uri, version) = (request.uri().clone(), request.version());
         let shape = self.routes.shape(&uri, request.headers());
         let found = match self.guard.check(&uri, request.headers_mut()) {
-            Ok(()) if uri.path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) => {
-                account.answered(StatusCode::OK);
-                account.end(Outcome::Complete);
-                return self.show_page();
+            Ok(()) => {
+                outgoing.asked();
+                if uri.path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
+                    account.answered(StatusCode::OK);
+                    account.end(Outcome::Complete);
+                    return self.show_page();
+                }
+                self.relay(request).await
             }
-            Ok(()) => self.relay(request).await,
             Err(refusal) => Err(refusal.shaped(shape)),
         };
         match found {
@@ -70,7 +73,7 @@ impl Gateway {
             Err(refusal) => {
                 account.end(Outcome::Refused(&refusal));
                 let mut response = refusal.response().map(|body| Answer::Own(Some(body)));
-                if version == Version::HTTP_11 && refusal.is_of_caller() {
+                if version < Version::HTTP_2 && refusal.is_of_caller() {
                     // Who may not call shall not keep a connection either.
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

@@ -4,7 +4,7 @@
 //! without the version, with one slash too many, with the version twice because the SDK adds its own.
 
 use http::{HeaderMap, Uri, uri::Authority};
-use url::{Position, Url};
+use url::{ParseError, Position, Url};
 
 use super::{
     keys::Key,
@@ -221,7 +221,7 @@ impl Provider {
 /// Where callers find what an upstream that was `called` names in `location`, if that is at the same origin.
 pub(super) fn back(provider: Option<&Provider>, called: &Uri, location: &str) -> Option<String> {
     // What is named from where the caller is leads on from there.
-    if !location.starts_with('/') && !location.contains("://") {
+    if !location.starts_with(['/', '\\']) && Url::parse(location) == Err(ParseError::RelativeUrlWithoutBase) {
         return None;
     }
     let called = Url::parse(&called.to_string()).ok()?;
@@ -372,6 +372,7 @@ mod tests {
             ("https://api.openai.com/v1/x?y", "/openai/v1/x?y"),
             ("HTTPS://API.openai.com:443/v1/x", "/openai/v1/x"),
             ("//api.openai.com/v1/x", "/openai/v1/x"),
+            ("https:\\\\api.openai.com\\v1/x", "/openai/v1/x"),
             ("/v1/x", "/openai/v1/x"),
             ("/login", "/x/https/api.openai.com/login"),
         ] {

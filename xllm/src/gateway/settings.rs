@@ -56,6 +56,8 @@ impl Settings {
         let file = &config.gateway;
         let listen = listen(args, config)?;
         let token = match env.get("XLLM_GATEWAY_TOKEN") {
+            // A program that is run has none.
+            _ if !args.command.is_empty() => None,
             Some(token) => Some(Secret::new(token)),
             None => file.token.as_ref().map(|token| token.get().map(Secret::new)).transpose()?,
         };
@@ -85,8 +87,16 @@ impl Settings {
     /// The variables that lead programs here, as they are listening at `address`: name and value.
     pub(super) fn links(&self, address: SocketAddr) -> Vec<(String, String)> {
         let host = if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address };
-        let own = LINKED.iter().filter(|(_, name, _, shape)| self.routes.provider(name).is_some_and(|own| own.shape == *shape));
-        own.map(|(variable, name, rest, _)| ((*variable).to_owned(), format!("http://{host}/{name}{rest}"))).collect()
+        self.linked().map(|(variable, name, rest)| (variable.to_owned(), format!("http://{host}/{name}{rest}"))).collect()
+    }
+
+    /// Those of [`LINKED`] whose route leads where its programs expect.
+    fn linked(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let expected = |name, shape| self.routes.provider(name).is_some_and(|own| own.shape == shape);
+        LINKED
+            .iter()
+            .filter(move |(_, name, _, shape)| expected(name, *shape))
+            .map(|(variable, name, rest, _)| (*variable, *name, *rest))
     }
 
     /// The variables of keys that programs insist on although any will do, as far as they are not set.
@@ -108,7 +118,7 @@ impl Settings {
     /// Routes beside those of the links.
     pub(super) fn others(&self) -> String {
         let mut others: Vec<_> =
-            self.routes.names().filter(|name| !LINKED.iter().any(|(_, linked, ..)| linked == name)).collect();
+            self.routes.names().filter(|name| !self.linked().any(|(_, linked, _)| linked == *name)).collect();
         others.push("x/https/HOST");
         format!("/{}/…", others.join("/… /"))
     }
@@ -202,7 +212,17 @@ mod tests {
         assert_eq!(settings(&program, file, &[]).expect("valid").listen.port(), 0);
         let beyond = GatewayArgs { command: program.command.clone(), ..args("0.0.0.0:1", true) };
         assert!(settings(&beyond, file, &[]).expect_err("refused").contains("this machine alone"));
+        let token = "[gateway]\ntoken = \"${UNSET}\"";
+        assert!(settings(&program, token, &[]).is_ok(), "a program needs none");
         assert_eq!(settings(&GatewayArgs::default(), "", &[]).expect("valid").listen.to_string(), "127.0.0.1:8787");
+    }
+
+    #[test]
+    fn a_provider_that_is_not_what_its_programs_expect_is_listed_and_not_linked() {
+        let file = "[models.gemini]\nurl = \"https://generativelanguage.googleapis.com/v1beta/openai\"";
+        let settings = settings(&GatewayArgs::default(), file, &[]).expect("valid");
+        assert_eq!(settings.links(([127, 0, 0, 1], 5).into()).len(), 2);
+        assert_eq!(settings.others(), "/gemini/… /x/https/HOST/…");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -29,15 +29,20 @@ pub(super) struct Upload {
     headers: Arc<Headers>,
     /// Of HTTP/1, where the rest cannot be called off.
     http1: bool,
-    /// The caller sends it, wanted or not: it was asked for its body, or does not wait to be asked.
-    comes: bool,
+    /// It was read, and is not at its end: the rest comes.
+    begun: bool,
+    /// Since when its caller waits to be asked for it.
+    waits: Option<Instant>,
 }
+
+/// Who waits to be asked for a body sends it unasked some time later (RFC 9110 section 10.1.1); widely used is a second.
+const ASKED_FOR: Duration = Duration::from_secs(1);
 
 impl Upload {
     pub(super) fn wrap(request: Request<Incoming>, headers: &Arc<Headers>) -> Request<Self> {
-        let http1 = request.version() == Version::HTTP_11;
-        let comes = !request.headers().contains_key(EXPECT);
-        request.map(|body| Self { body: Some(body), headers: headers.clone(), http1, comes })
+        let http1 = request.version() < Version::HTTP_2;
+        let waits = request.headers().contains_key(EXPECT).then(Instant::now);
+        request.map(|body| Self { body: Some(body), headers: headers.clone(), http1, begun: false, waits })
     }
 
     fn filtered(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
@@ -55,7 +60,7 @@ impl Body for Upload {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
-        self.comes = !matches!(polled, Poll::Ready(None | Some(Err(_))));
+        self.begun = !matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled.map_ok(|frame| self.filtered(frame))
     }
 
@@ -70,7 +75,9 @@ impl Body for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let rest = self.body.take().filter(|body| self.http1 && self.comes && !body.is_end_stream());
+        // A caller that waits to be asked is not asked: it sends its next request in place of this body.
+        let comes = self.begun || self.waits.is_none_or(|since| since.elapsed() >= ASKED_FOR);
+        let rest = self.body.take().filter(|body| self.http1 && comes && !body.is_end_stream());
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
             runtime.spawn(timeout(UNWANTED_TIME, forget(rest)));
         }

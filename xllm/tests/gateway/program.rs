@@ -125,7 +125,7 @@ async fn a_programs_http_proxy_is_not_asked_for_the_gateway() {
     let world = World::new().await;
     let env = [("HTTP_PROXY", "http://proxy.example:1"), ("NO_PROXY", "a.example")];
     let ran = sh!(world, "echo $NO_PROXY $no_proxy", Start { env: &env, ..Start::default() });
-    assert_eq!(ran.stdout, "a.example,127.0.0.1,localhost 127.0.0.1,localhost\n");
+    assert_eq!(ran.stdout, "a.example,127.0.0.1,localhost a.example,127.0.0.1,localhost\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,6 +181,22 @@ async fn a_proxy_that_stays_away_is_503_after_the_wait() {
     assert!(start.elapsed() >= std::time::Duration::from_secs(2));
 }
 
+/// As curl does: after a second it sends what nobody asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_tires_of_waiting_to_be_asked_for_its_body_hears_the_refusal() {
+    const LENGTH: usize = 4 << 20;
+    let mut world = World::new().await;
+    let mut gateway = world.start(Start { args: &["--wait", "3"], env: &SESSIONS, ..Start::default() }).await;
+    world.relay.kill().await;
+    gateway.stderr.until(|said| said.contains("session closed")).await;
+    let mut raw = gateway.raw().await;
+    let head = "PUT /anthropic/raw/sink HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n";
+    raw.say(format!("{head}content-length: {LENGTH}\r\n\r\n")).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    raw.say(vec![0; LENGTH]).await;
+    assert_eq!(raw.head().await.status(), 503);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstreams_own_errors_pass_as_they_are() {
     let world = World::new().await;
