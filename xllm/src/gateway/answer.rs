@@ -20,9 +20,9 @@ use xllm_proxy::client;
 
 use super::{
     account::{Account, Outcome},
+    caller::Caller,
     events::Events,
     headers::Headers,
-    outgoing::Outgoing,
     refusal::{Refusal, Shape},
 };
 
@@ -48,7 +48,7 @@ pub(super) struct Relayed {
     body: client::Body,
     headers: Arc<Headers>,
     stream: Option<Stream>,
-    outgoing: Arc<Outgoing>,
+    caller: Arc<Caller>,
     /// The last bytes of a body of known length, until its end is certain.
     last: Option<Frame<Bytes>>,
     trailers: Option<Frame<Bytes>>,
@@ -72,10 +72,10 @@ struct Failing {
 
 impl Failing {
     /// When the caller has all that came before.
-    fn new(error: client::Error, outgoing: Arc<Outgoing>) -> Self {
+    fn new(error: client::Error, caller: Arc<Caller>) -> Self {
         let until = async move {
             sleep(LINGER).await;
-            outgoing.left().await;
+            caller.taken().await;
         };
         Self { error, until: Box::pin(until) }
     }
@@ -127,10 +127,10 @@ impl Relayed {
         body: client::Body,
         headers: Arc<Headers>,
         stream: Option<Stream>,
-        outgoing: Arc<Outgoing>,
+        caller: Arc<Caller>,
         account: Account,
     ) -> Self {
-        Self { body, headers, stream, outgoing, last: None, trailers: None, failing: None, account }
+        Self { body, headers, stream, caller, last: None, trailers: None, failing: None, account }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, client::Error>>> {
@@ -189,7 +189,7 @@ impl Relayed {
         self.account.end(Outcome::BrokenOff(&error));
         let stream = self.stream.as_ref().filter(|stream| stream.events.between());
         let event = stream.map(|stream| Refusal::from(&error).shaped(stream.shape).event());
-        self.failing = Some(Failing::new(error, self.outgoing.clone()));
+        self.failing = Some(Failing::new(error, self.caller.clone()));
         match event {
             Some(event) => Poll::Ready(Some(Ok(Frame::data(event)))),
             None => self.poll(cx),

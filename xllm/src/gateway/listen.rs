@@ -15,7 +15,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    outgoing::{Connection, Outgoing},
+    caller::{Caller, Connection},
     relay::Gateway,
 };
 
@@ -77,11 +77,11 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, connecti
                     continue;
                 }
             };
-            let (gateway, outgoing) = (gateway.clone(), Arc::<Outgoing>::default());
-            let io = Connection::new(stream, outgoing.clone());
+            let (gateway, caller) = (gateway.clone(), Arc::<Caller>::default());
+            let io = Connection::new(stream, caller.clone());
             let service = service_fn(move |request| {
-                let (gateway, outgoing) = (gateway.clone(), outgoing.clone());
-                async move { Ok::<_, Infallible>(gateway.answer(request, outgoing).await) }
+                let (gateway, caller) = (gateway.clone(), caller.clone());
+                async move { Ok::<_, Infallible>(gateway.answer(request, caller).await) }
             });
             let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
             tokio::spawn(async move {

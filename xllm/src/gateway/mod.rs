@@ -3,7 +3,7 @@
 //! ```text
 //! run ─► settings      flags, environment and configuration made into one
 //!     ─► listen ─► relay ─► guard, route, keys, headers      what happens to a request
-//!     │                └──► answer ─► events, outgoing       what happens to its answer
+//!     │                └──► answer ─► events, caller       what happens to its answer
 //!     └─► child        the program that is run with the base URLs set
 //! ```
 //!
@@ -11,13 +11,13 @@
 
 mod account;
 mod answer;
+mod caller;
 mod child;
 mod events;
 mod guard;
 mod headers;
 mod keys;
 mod listen;
-mod outgoing;
 mod refusal;
 mod relay;
 mod route;

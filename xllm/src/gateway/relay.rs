@@ -19,9 +19,9 @@ use xllm_proxy::{
 use super::{
     account::{Account, Outcome},
     answer::{Answer, Relayed, Stream},
+    caller::Caller,
     guard::Guard,
     headers::Headers,
-    outgoing::Outgoing,
     refusal::{Refusal, Shape},
     route::{Provider, Routes, Target, back},
     upload::Upload,
@@ -41,14 +41,14 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Answers one request. Dropping the future, as when the caller leaves, stops the upstream call.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, outgoing: Arc<Outgoing>) -> Response<Answer> {
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, caller: Arc<Caller>) -> Response<Answer> {
         let mut request = Upload::wrap(request, &self.headers);
         let mut account = Account::open(request.method(), request.uri().path());
         let (uri, version) = (request.uri().clone(), request.version());
         let shape = self.routes.shape(&uri, request.headers());
         let found = match self.guard.check(&uri, request.headers_mut()) {
             Ok(()) => {
-                outgoing.asked();
+                caller.asked();
                 if uri.path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
                     account.answered(StatusCode::OK);
                     account.end(Outcome::Complete);
@@ -63,7 +63,7 @@ impl Gateway {
                 account.answered(head.status);
                 let body = if let Some(body) = body {
                     let stream = Stream::of(shape, &head.headers, self.heartbeat);
-                    Answer::Relayed(Box::new(Relayed::new(body, self.headers.clone(), stream, outgoing, account)))
+                    Answer::Relayed(Box::new(Relayed::new(body, self.headers.clone(), stream, caller, account)))
                 } else {
                     account.end(Outcome::Complete);
                     Answer::Own(None)

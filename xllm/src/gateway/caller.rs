@@ -22,29 +22,29 @@ use tokio::{
 
 /// What is known of one caller's connection.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(super) struct Caller {
     /// The caller takes nothing, and the HTTP library holds bytes for it.
     held: AtomicBool,
-    left: Notify,
+    taken: Notify,
     /// A request has come, of somebody who may call.
     asked: AtomicBool,
 }
 
-impl Outgoing {
+impl Caller {
     /// A request of somebody who may call has come over this connection.
     pub(super) fn asked(&self) {
         self.asked.store(true, SeqCst);
     }
 
     /// Waits until the caller has taken what was held.
-    pub(super) async fn left(&self) {
+    pub(super) async fn taken(&self) {
         loop {
-            let mut left = pin!(self.left.notified());
-            left.as_mut().enable();
+            let mut taken = pin!(self.taken.notified());
+            taken.as_mut().enable();
             if !self.held.load(SeqCst) {
                 return;
             }
-            left.await;
+            taken.await;
         }
     }
 
@@ -64,20 +64,20 @@ const FIRST_REQUEST: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Connection {
     io: TokioIo<TcpStream>,
-    outgoing: Arc<Outgoing>,
+    caller: Arc<Caller>,
     /// Until the first request is there.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, outgoing: Arc<Outgoing>) -> Self {
-        Self { io: TokioIo::new(stream), outgoing, deadline: Some(Box::pin(sleep(FIRST_REQUEST))) }
+    pub(super) fn new(stream: TcpStream, caller: Arc<Caller>) -> Self {
+        Self { io: TokioIo::new(stream), caller, deadline: Some(Box::pin(sleep(FIRST_REQUEST))) }
     }
 
     /// Whether the first request is late.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = &mut self.deadline else { return false };
-        if self.outgoing.asked.load(SeqCst) {
+        if self.caller.asked.load(SeqCst) {
             self.deadline = None;
             return false;
         }
@@ -97,12 +97,12 @@ impl Read for Connection {
 impl Write for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.outgoing.written(written)
+        self.caller.written(written)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.outgoing.written(written)
+        self.caller.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -112,8 +112,8 @@ impl Write for Connection {
     /// The HTTP library flushes when it holds nothing more itself.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        if flushed.is_ready() && self.outgoing.held.swap(false, SeqCst) {
-            self.outgoing.left.notify_waiters();
+        if flushed.is_ready() && self.caller.held.swap(false, SeqCst) {
+            self.caller.taken.notify_waiters();
         }
         flushed
     }
@@ -144,12 +144,12 @@ mod tests {
     async fn a_connection_that_asks_nothing_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let _silent = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
-        let outgoing = Arc::<Outgoing>::default();
-        let mut connection = Connection::new(listener.accept().await.expect("a caller").0, outgoing.clone());
+        let caller = Arc::<Caller>::default();
+        let mut connection = Connection::new(listener.accept().await.expect("a caller").0, caller.clone());
         let start = Instant::now();
         let error = read(&mut connection).await.expect_err("nothing comes");
         assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, FIRST_REQUEST.as_secs()));
-        outgoing.asked();
+        caller.asked();
         tokio::select! {
             biased;
             _ = read(&mut connection) => panic!("nothing comes"),
