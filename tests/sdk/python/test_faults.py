@@ -174,11 +174,12 @@ def test_a_stream_closed_early_is_one_hang_up(ask, hang_ups):
 
 
 def test_the_sdks_own_timeouts(ask, hang_ups):
+    # Long enough for the request to reach the stand-in on a busy machine, so that there is somebody to hang up on.
     with pytest.raises(ask.sdk.APITimeoutError):
-        ask(Case(hang="head"), timeout=1)
+        ask(Case(hang="head"), timeout=3)
     assert hang_ups() == 1
     with pytest.raises((ask.sdk.APITimeoutError, httpx2.TimeoutException)):
-        list(ask(Case(hang="body"), timeout=1, stream=True))
+        list(ask(Case(hang="body"), timeout=3, stream=True))
     assert hang_ups() == 2
 
 
