@@ -23,7 +23,7 @@ pub const KEPT_BODY: usize = 64 * 1024;
 /// How many names of attempts are remembered; beyond, all are forgotten.
 const KEPT_ATTEMPTS: usize = 4096;
 /// Permits given at once at most, so that no sum of them overflows a semaphore.
-const MOST_PERMITS: usize = 1 << 32;
+const MOST_PERMITS: usize = 1 << 28;
 
 /// Counters of one instance. Control endpoints are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -147,6 +147,24 @@ async fn speech_is_bytes_of_its_text_in_pieces() {
 }
 
 #[tokio::test]
+async fn speech_of_more_than_4096_characters_is_refused() {
+    let mock = start(Script::default()).await;
+    // Characters count, not bytes.
+    for (length, status) in [(4096, 200), (4097, 400)] {
+        let body = json!({"model": "tts-1", "voice": "alloy", "input": "ü".repeat(length)});
+        let speech = openai(&mock, "/v1/audio/speech", json!({}), &body).await;
+        assert_eq!(speech.status(), status, "{length}");
+        if status == 400 {
+            let message = "Invalid 'input': string too long. Expected a string with maximum length 4096, \
+                           but got a string with length 4097 instead.";
+            let error = json!({"message": message, "type": "invalid_request_error", "param": "input",
+                "code": "string_above_max_length"});
+            assert_eq!(json_of(speech).await["error"], error);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_transcription_says_what_was_sent() {
     let mock = start(Script::default()).await;
     let path = "/v1/audio/transcriptions";

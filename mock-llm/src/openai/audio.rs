@@ -20,6 +20,8 @@ use crate::tokens;
 
 use super::ask;
 
+/// Characters of a text to be spoken at most.
+const LONGEST_INPUT: usize = 4096;
 /// Bytes of speech for a token of its text.
 const BYTES_PER_TOKEN: usize = 4096;
 /// Bytes of a recording that count as a token.
@@ -38,6 +40,14 @@ pub(super) fn speech(context: &Context, body: &Map<String, Value>) -> Result<Rep
     let fields = Fields(body);
     ask::model(context, fields)?;
     let input = fields.text("input")?.filter(|input| !input.is_empty()).ok_or_else(|| missing("input"))?;
+    let length = input.chars().count();
+    if length > LONGEST_INPUT {
+        let message = format!(
+            "Invalid 'input': string too long. Expected a string with maximum length {LONGEST_INPUT}, \
+             but got a string with length {length} instead."
+        );
+        return Err(Fault::invalid(message).param("input").code("string_above_max_length"));
+    }
     // A voice is a name, or an object with an identifier.
     fields.get("voice").ok_or_else(|| missing("voice"))?;
     let format = fields.text("response_format")?.unwrap_or("mp3");

@@ -32,6 +32,12 @@ const ERRORS = {
   },
 };
 
+// What Node throws when a body ends before its end.
+const isCut = (error) => error instanceof TypeError && error.message === 'terminated' && !('status' in error);
+// The gateway's event that says so, as the SDK throws it. Node may lose it to the cut behind it.
+const isTold = (error, SDK) =>
+  error instanceof SDK.APIError && error.status === undefined && error.message.includes('upstream-closed');
+
 // The clients of each way, by its name.
 const clients = {};
 
@@ -95,18 +101,25 @@ ways('faults', (way) => {
 
     for (const shape of [{}, { gzip: true }, { chunking: 'random:5' }]) {
       test(`${provider}: a connection cut in mid-stream is no end ${JSON.stringify(shape)}`, async () => {
+        const one = new Case({ text: 'one two three', drop_after: 2, ...shape });
         let said = '';
-        await assert.rejects(async () => {
-          const one = new Case({ text: 'one two three', drop_after: 2, ...shape });
-          for await (const event of await ask(one, { stream: true })) said += token(event);
-        });
+        await assert.rejects(
+          async () => {
+            for await (const event of await ask(one, { stream: true })) said += token(event);
+          },
+          // The gateway says what happened as an event of the provider's; into a packed stream nothing can be put.
+          (error) => isCut(error) || (way.name === 'relay' && !shape.gzip && isTold(error, SDK)),
+        );
         // Node hands on what it has read only as far as it got before the cut.
         assert('one two'.startsWith(said));
+        assert.equal((await one.seen()).length, 1);
       });
     }
 
     test(`${provider}: a document cut in its middle is no answer`, async () => {
-      await assert.rejects(ask(new Case({ text: TEXT, drop_after: 2 })));
+      const one = new Case({ text: TEXT, drop_after: 2 });
+      await assert.rejects(ask(one), isCut);
+      assert.equal((await one.seen()).length, 1);
     });
 
     test(`${provider}: a stream left early is one hang-up`, async () => {
@@ -133,7 +146,8 @@ ways('faults', (way) => {
 
     test(`${provider}: the SDK's own timeout`, async () => {
       const count = await hangUps();
-      await assert.rejects(ask(new Case({ hang: 'head' }), {}, { timeout: 1000 }), SDK.APIConnectionTimeoutError);
+      // Long enough for the request to reach the stand-in on a busy machine, so that there is somebody to hang up on.
+      await assert.rejects(ask(new Case({ hang: 'head' }), {}, { timeout: 3000 }), SDK.APIConnectionTimeoutError);
       assert.equal(await count(), 1);
     });
   }

@@ -151,12 +151,15 @@ def test_a_connection_cut_in_mid_stream_is_no_end(ask, way, shape):
         # The gateway says what happened as an event of the provider's; into a packed stream nothing can be put.
         assert "upstream-closed" in str(caught.value)
     else:
-        assert not isinstance(caught.value, ask.sdk.APIStatusError)
+        assert isinstance(caught.value, (ask.sdk.APIConnectionError, httpx2.TransportError))
+    assert len(case.seen()) == 1
 
 
 def test_a_document_cut_in_its_middle_is_no_answer(ask):
-    with pytest.raises((ask.sdk.APIError, httpx2.HTTPError)):
-        ask(Case(text=TEXT, drop_after=2))
+    case = Case(text=TEXT, drop_after=2)
+    with pytest.raises(ask.sdk.APIConnectionError):
+        ask(case)
+    assert len(case.seen()) == 1
 
 
 def test_a_stream_closed_early_is_one_hang_up(ask, hang_ups):
@@ -171,11 +174,12 @@ def test_a_stream_closed_early_is_one_hang_up(ask, hang_ups):
 
 
 def test_the_sdks_own_timeouts(ask, hang_ups):
+    # Long enough for the request to reach the stand-in on a busy machine, so that there is somebody to hang up on.
     with pytest.raises(ask.sdk.APITimeoutError):
-        ask(Case(hang="head"), timeout=1)
+        ask(Case(hang="head"), timeout=3)
     assert hang_ups() == 1
     with pytest.raises((ask.sdk.APITimeoutError, httpx2.TimeoutException)):
-        list(ask(Case(hang="body"), timeout=1, stream=True))
+        list(ask(Case(hang="body"), timeout=3, stream=True))
     assert hang_ups() == 2
 
 
