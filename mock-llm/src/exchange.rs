@@ -1,6 +1,7 @@
 //! One exchange: counted from its head to its end, its request body read and recorded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -65,6 +66,9 @@ pub(crate) struct Upload {
     noted: bool,
 }
 
+/// How long the rest of an upload is read that was answered early.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// A wholly read body.
 #[derive(Debug)]
 pub(crate) struct Received {
@@ -108,6 +112,12 @@ impl Upload {
     pub(crate) async fn drain(mut self) -> Result<Received, Broken> {
         while self.chunk().await?.is_some() {}
         Ok(Received { kept: self.kept.split().freeze(), length: self.length, sha256: self.hash.clone().finalize().into() })
+    }
+
+    /// Reads on for a while although nobody wants it, as providers' front ends do: a connection that is closed with unread
+    /// bytes takes the answer with it that is on its way.
+    pub(crate) fn linger(mut self) {
+        tokio::spawn(tokio::time::timeout(LINGER, async move { while let Ok(Some(_)) = self.chunk().await {} }));
     }
 
     fn note(&mut self, end: bool) {

@@ -161,6 +161,7 @@ fn headers_as_text(head: &Parts) -> Vec<(String, String)> {
 async fn sink(query: &Query<'_>, mut upload: Upload) -> Result<Reply, Refusal> {
     if let Some(status) = query.number::<u16>("early")? {
         let status = StatusCode::from_u16(status).map_err(|error| error.to_string())?;
+        upload.linger();
         return Ok(text(status, "answered before the body was read\n"));
     }
     if let Some(pause) = query.number("slow_ms")? {
