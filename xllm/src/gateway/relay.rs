@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_TYPE, LOCATION, UPGRADE},
+    request, response,
 };
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -54,12 +55,12 @@ impl Gateway {
                     account.end(Outcome::Complete);
                     return self.show_page();
                 }
-                self.relay(request).await
+                self.relay(request, shape).await
             }
-            Err(refusal) => Err(refusal.shaped(shape)),
+            Err(refusal) => Err(refusal),
         };
         match found {
-            Ok(Found { head, body, shape }) => {
+            Ok((head, body)) => {
                 account.answered(head.status);
                 let body = if let Some(body) = body {
                     let stream = Stream::of(shape, &head.headers, self.heartbeat);
@@ -71,6 +72,7 @@ impl Gateway {
                 Response::from_parts(head, body)
             }
             Err(refusal) => {
+                let refusal = refusal.shaped(shape);
                 account.end(Outcome::Refused(&refusal));
                 let mut response = refusal.response().map(|body| Answer::Own(Some(body)));
                 if version < Version::HTTP_2 && refusal.is_of_caller() {
@@ -88,10 +90,11 @@ impl Gateway {
         response
     }
 
-    async fn relay(&self, request: Request<Upload>) -> Result<Found, Refusal> {
+    /// A provider's answer; its body if it has one.
+    async fn relay(&self, request: Request<Upload>, shape: Shape) -> Result<(response::Parts, Option<Body>), Refusal> {
         let (mut parts, body) = request.into_parts();
-        let Target { uri, shape, provider } = self.routes.resolve(&parts.uri, &parts.headers)?;
-        carried(&parts).map_err(|refusal| refusal.shaped(shape))?;
+        let Target { uri, provider } = self.routes.resolve(&parts.uri)?;
+        carried(&parts)?;
         if let Some(provider) = provider {
             let in_query = uri.query().is_some_and(|query| query.split('&').any(|field| field.starts_with("key=")));
             provider.key.apply(shape, &mut parts.headers, in_query);
@@ -101,21 +104,13 @@ impl Gateway {
         parts.uri = uri.clone();
         self.headers.send(&mut parts);
         let call = self.client.clone().oneshot(Request::from_parts(parts, body));
-        let (mut head, body) = call.await.map_err(|error| Refusal::from(&error).shaped(shape))?.into_parts();
+        let (mut head, body) = call.await.map_err(|error| Refusal::from(&error))?.into_parts();
         self.headers.receive(&mut head);
         lead_back(provider, &uri, &mut head.headers);
         let bodiless = is_bodiless(to_head, head.status.as_u16()) || is_empty(&body);
         // A caller that is told of no body asks for none: the proxy's word that the answer is complete is heard here.
-        let body = if bodiless { finish(body).await.map_err(|refusal| refusal.shaped(shape))? } else { Some(body) };
-        Ok(Found { head, body, shape })
+        Ok((head, if bodiless { finish(body).await? } else { Some(body) }))
     }
-}
-
-/// A provider's answer, in whose form errors are said from here on.
-struct Found {
-    head: http::response::Parts,
-    body: Option<Body>,
-    shape: Shape,
 }
 
 fn is_empty(body: &Body) -> bool {
@@ -130,12 +125,12 @@ async fn finish(mut body: Body) -> Result<Option<Body>, Refusal> {
 }
 
 /// Refuses what of HTTP does not travel.
-fn carried(parts: &http::request::Parts) -> Result<(), Refusal> {
+fn carried(parts: &request::Parts) -> Result<(), Refusal> {
     if parts.version < Version::HTTP_11 {
         let text = "the gateway speaks HTTP/1.1 and HTTP/2: to HTTP/1.0, an answer that was cut off would look whole";
         return Err(Refusal::not_carried(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text));
     }
-    if parts.headers.contains_key(UPGRADE) && parts.version == Version::HTTP_11 && is_upgrade(&parts.headers) {
+    if parts.version == Version::HTTP_11 && is_upgrade(&parts.headers) {
         let text = "WebSockets and other upgrades do not travel through the relay; use the provider's HTTP API";
         return Err(Refusal::not_carried(StatusCode::NOT_IMPLEMENTED, text));
     }

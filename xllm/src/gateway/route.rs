@@ -55,7 +55,6 @@ pub(super) struct Routes {
 #[derive(Debug, Clone)]
 pub(super) struct Target<'r> {
     pub(super) uri: Uri,
-    pub(super) shape: Shape,
     /// None for `/x/…`.
     pub(super) provider: Option<&'r Provider>,
 }
@@ -109,17 +108,17 @@ impl Routes {
         self.providers.iter_mut().for_each(|provider| provider.key.yield_to_callers());
     }
 
-    /// In whose form a caller is spoken to before anything else is known of the request.
+    /// In whose form a caller is spoken to.
     pub(super) fn shape(&self, uri: &Uri, headers: &HeaderMap) -> Shape {
         let provider = self.provider(split(uri).0);
         provider.map_or_else(|| Shape::of(headers), |provider| provider.shape)
     }
 
     /// Where a request goes.
-    pub(super) fn resolve(&self, uri: &Uri, headers: &HeaderMap) -> Result<Target<'_>, Refusal> {
+    pub(super) fn resolve(&self, uri: &Uri) -> Result<Target<'_>, Refusal> {
         let (name, rest) = split(uri);
         if name == ANY {
-            return elsewhere(rest, uri.query(), headers);
+            return elsewhere(rest, uri.query());
         }
         let Some(provider) = self.provider(name) else {
             let names: Vec<_> = self.names().collect();
@@ -127,7 +126,7 @@ impl Routes {
                 "no such route: the path begins with the provider, as in /openai/v1/…; there are /{}, and /x/https/HOST/…",
                 names.join(", /")
             );
-            return Err(Refusal::unknown_route(text).shaped(Shape::of(headers)));
+            return Err(Refusal::unknown_route(text));
         };
         let query = match (&provider.query, uri.query()) {
             (Some(base), Some(query)) => Some(format!("{base}&{query}")),
@@ -135,8 +134,8 @@ impl Routes {
             (None, query) => query.map(str::to_owned),
         };
         let path = provider.path(rest);
-        let uri = target(&provider.origin, &path, query.as_deref()).map_err(|refusal| refusal.shaped(provider.shape))?;
-        Ok(Target { uri, shape: provider.shape, provider: Some(provider) })
+        let uri = target(&provider.origin, &path, query.as_deref())?;
+        Ok(Target { uri, provider: Some(provider) })
     }
 }
 
@@ -234,11 +233,10 @@ pub(super) fn back(provider: Option<&Provider>, called: &Uri, location: &str) ->
 }
 
 /// `/x/https/HOST/…`
-fn elsewhere(rest: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Target<'static>, Refusal> {
-    let shape = Shape::of(headers);
+fn elsewhere(rest: &str, query: Option<&str>) -> Result<Target<'static>, Refusal> {
     let wrong = || {
         let text = "write /x/https/HOST/PATH (or /x/http/HOST:PORT/PATH), as in /x/https/api.mistral.ai/v1/models";
-        Refusal::invalid(text).shaped(shape)
+        Refusal::invalid(text)
     };
     let (scheme, rest) = rest.split_once('/').ok_or_else(wrong)?;
     if !matches!(scheme, "https" | "http") {
@@ -252,8 +250,8 @@ fn elsewhere(rest: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Tar
     if authority.as_str().contains('@') || authority.host().is_empty() {
         return Err(wrong());
     }
-    let uri = target(&format!("{scheme}://{authority}"), path, query).map_err(|refusal| refusal.shaped(shape))?;
-    Ok(Target { uri, shape, provider: None })
+    let uri = target(&format!("{scheme}://{authority}"), path, query)?;
+    Ok(Target { uri, provider: None })
 }
 
 fn target(origin: &str, path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
@@ -281,7 +279,7 @@ mod tests {
     }
 
     fn to(path: &str) -> String {
-        match routes().resolve(&path.parse().expect("a URI"), &HeaderMap::new()) {
+        match routes().resolve(&path.parse().expect("a URI")) {
             Ok(target) => target.uri.to_string(),
             Err(refusal) => refusal.code().to_owned(),
         }
@@ -358,7 +356,7 @@ mod tests {
             assert_eq!(to(path), "unknown-route", "{path}");
         }
         let uri = "/v1/messages".parse().expect("a URI");
-        let refusal = routes().resolve(&uri, &HeaderMap::new()).expect_err("refused");
+        let refusal = routes().resolve(&uri).expect_err("refused");
         assert!(refusal.message().contains("/anthropic") && refusal.message().contains("/groq"), "{refusal:?}");
     }
 
