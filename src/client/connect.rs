@@ -17,7 +17,7 @@ use super::{Builder, Error, ServerHello};
 use crate::{
     driver::{Exchange, Hook, Session, drive, tune},
     proto::{
-        self, AES_GCM, ClientConfig, Closed, Connection, Fault, KeyId, Psk,
+        self, AWS_LC, ClientConfig, Closed, Connection, Fault, KeyId, Psk,
         crypto::Secret,
         frame::{GoAway, Request},
         limits,
@@ -154,7 +154,7 @@ where
         keep_alive: limits::CLIENT_KEEP_ALIVE,
     };
     let start = Instant::now();
-    let connection = Connection::client(config, ephemeral, Duration::ZERO, &AES_GCM).map_err(|error| match error {
+    let connection = Connection::client(config, ephemeral, Duration::ZERO, &AWS_LC).map_err(|error| match error {
         proto::Error::Unauthentic(_) => {
             Error::new("key-refused", Fault::Client, "the key holds a server key that cannot be used")
         }

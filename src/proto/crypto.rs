@@ -47,11 +47,11 @@ pub trait Aead: Send + Sync {
     /// Encrypts in place and gives the tag.
     fn seal(&self, nonce: &[u8; 12], aad: &[u8], in_out: &mut [u8]) -> [u8; TAG];
 
-    /// Decrypts in place.
+    /// Decrypts ciphertext and tag in place, and gives the length of the plaintext, which is then at their front.
     ///
     /// # Errors
     /// [`Error::Unauthentic`] if the tag does not verify; `in_out` is then not to be used.
-    fn open(&self, nonce: &[u8; 12], aad: &[u8], in_out: &mut [u8], tag: &[u8; TAG]) -> Result<(), Error>;
+    fn open(&self, nonce: &[u8; 12], aad: &[u8], in_out: &mut [u8]) -> Result<usize, Error>;
 }
 
 /// A set of primitives.

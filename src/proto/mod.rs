@@ -34,4 +34,6 @@ pub use error::{Code, Error, Fault};
 pub use keys::{Credential, KeyId, Psk, ServerKey};
 pub use profile::Profile;
 pub use role::Role;
+#[cfg(feature = "aws-lc")]
+pub use suite::aws_lc::{AWS_LC, AwsLcSuite};
 pub use suite::{AES_GCM, AesGcmSuite};

@@ -108,12 +108,9 @@ impl Opener {
             return Ok(None);
         }
         let mut record = input.split_to(LENGTH + size).split_off(LENGTH);
-        let text = size - TAG;
-        let mut tag = [0; TAG];
-        tag.copy_from_slice(&record[text..]);
-        record.truncate(text);
         let nonce = self.0.nonce()?;
-        self.0.aead.open(&nonce, &length, &mut record, &tag)?;
+        let text = self.0.aead.open(&nonce, &length, &mut record)?;
+        record.truncate(text);
         self.0.next += 1;
         Ok(Some(record.freeze()))
     }

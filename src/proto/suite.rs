@@ -18,6 +18,9 @@ use super::{
     limits::TAG,
 };
 
+#[cfg(feature = "aws-lc")]
+pub(super) mod aws_lc;
+
 /// `Noise_NKpsk2_25519_AESGCM_SHA256` and AES-256-GCM records.
 pub static AES_GCM: AesGcmSuite = AesGcmSuite;
 
@@ -45,8 +48,10 @@ impl Aead for AesGcm {
             .into()
     }
 
-    fn open(&self, nonce: &[u8; 12], aad: &[u8], in_out: &mut [u8], tag: &[u8; TAG]) -> Result<(), Error> {
-        self.0.decrypt_inout_detached(nonce.into(), aad, in_out.into(), tag.into()).map_err(|_| Error::Unauthentic("record"))
+    fn open(&self, nonce: &[u8; 12], aad: &[u8], in_out: &mut [u8]) -> Result<usize, Error> {
+        let (text, tag) = in_out.split_last_chunk_mut::<TAG>().ok_or(Error::Unauthentic("record"))?;
+        let opened = self.0.decrypt_inout_detached(nonce.into(), aad, (&mut *text).into(), (&*tag).into());
+        opened.map(|()| text.len()).map_err(|_| Error::Unauthentic("record"))
     }
 }
 

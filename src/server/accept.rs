@@ -14,7 +14,7 @@ use super::{Server, relay};
 use crate::{
     driver::{Exchange, Hook, Session, drive, tune},
     proto::{
-        AES_GCM, Closed, Code, Connection, Error, KeyId, Psk,
+        AWS_LC, Closed, Code, Connection, Error, KeyId, Psk,
         crypto::Secret,
         frame::{GoAway, Request},
         handshake::ServerHello,
@@ -59,7 +59,7 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr, stop: 
         return warn!(%peer, "no randomness: the connection is dropped");
     }
     let start = Instant::now();
-    let connection = Connection::server(server.session_config(), ephemeral, decoy, Duration::ZERO, &AES_GCM);
+    let connection = Connection::server(server.session_config(), ephemeral, decoy, Duration::ZERO, &AWS_LC);
     let session = Session::new(connection, start);
     let hook = ServerHook { server: server.clone(), peer, key_id: None, client: None, relays: TaskTracker::new() };
     let relays = hook.relays.clone();
