@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use xllm_proxy::server::{
-    Config, Keys, Server,
+    Config, Keys, Server, Workers,
     keys::{KeyFolder, KeysError},
 };
 
@@ -176,7 +176,8 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let (clients, keys) = (keys.count(), Arc::new(keys));
     let listen = config.listen;
     let server = Server::new(config, keys.clone())?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+    let workers = Workers::start(None)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
         if made {
             info!(folder = %folder.path().display(), "made the server's key");
@@ -195,7 +196,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
                 std::process::exit(1);
             });
         };
-        server.run(listener, stop).await;
+        server.run_on(&workers, listener, stop).await;
         watch.abort();
         Ok(())
     })

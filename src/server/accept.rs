@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use super::{Server, relay};
+use super::{Server, relay, worker::Worker};
 use crate::{
     driver::{Exchange, Hook, Session, drive, tune},
     proto::{
@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn accept(
     server: &Arc<Server>,
+    workers: &[Arc<Worker>],
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
     sessions: &TaskTracker,
@@ -42,18 +43,20 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let (server, stop) = (server.clone(), stop.clone());
-        sessions.spawn(cut.clone().run_until_cancelled_owned(async move {
-            serve(&server, stream, peer, &stop).await;
+        let Some(worker) = Worker::idlest(workers) else { return };
+        let (server, busy, stop) = (server.clone(), worker.busy(), stop.clone());
+        let session = async move {
+            match tune(&stream).and_then(|()| stream.into_std()).and_then(TcpStream::from_std) {
+                Ok(stream) => serve(&server, busy.worker(), stream, peer, &stop).await,
+                Err(error) => debug!(%peer, %error, "the connection ended at once"),
+            }
             drop(permit);
-        }));
+        };
+        sessions.spawn_on(cut.clone().run_until_cancelled_owned(session), worker.runtime());
     }
 }
 
-async fn serve(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
-    if let Err(error) = tune(&stream) {
-        return debug!(%peer, %error, "the connection ended at once");
-    }
+async fn serve(server: &Arc<Server>, worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
     let (mut ephemeral, mut decoy) = (Secret::new([0; 32]), Secret::new([0; 32]));
     if getrandom::fill(ephemeral.expose_mut()).and_then(|()| getrandom::fill(decoy.expose_mut())).is_err() {
         return warn!(%peer, "no randomness: the connection is dropped");
@@ -61,7 +64,14 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr, stop: 
     let start = Instant::now();
     let connection = Connection::server(server.session_config(), ephemeral, decoy, Duration::ZERO, &AWS_LC);
     let session = Session::new(connection, start);
-    let hook = ServerHook { server: server.clone(), peer, key_id: None, client: None, relays: TaskTracker::new() };
+    let hook = ServerHook {
+        server: server.clone(),
+        worker: worker.clone(),
+        peer,
+        key_id: None,
+        client: None,
+        relays: TaskTracker::new(),
+    };
     let relays = hook.relays.clone();
     let mut pump = std::pin::pin!(drive(stream, session.clone(), hook, unix_ms));
     tokio::select! {
@@ -82,6 +92,7 @@ fn unix_ms() -> u64 {
 
 struct ServerHook {
     server: Arc<Server>,
+    worker: Arc<Worker>,
     peer: SocketAddr,
     /// What the client hello named, if one was opened.
     key_id: Option<KeyId>,
@@ -117,7 +128,7 @@ impl Hook for ServerHook {
     }
 
     fn request(&mut self, exchange: Exchange, request: Box<Request>) {
-        self.relays.spawn(relay::relay(self.server.clone(), self.client(), exchange, request));
+        self.relays.spawn(relay::relay(self.server.clone(), self.worker.busy(), self.client(), exchange, request));
     }
 
     fn going_away(&mut self, _goaway: &GoAway) {}

@@ -15,23 +15,26 @@ pub mod origins;
 mod relay;
 mod upload;
 mod upstream;
+mod worker;
 
 use std::{future::Future, sync::Arc};
 
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
 pub use keys::Keys;
+pub use worker::Workers;
 
 use crate::proto::{ServerConfig, limits};
+use worker::Worker;
 
 /// A server, ready to run.
 #[derive(Debug)]
 pub struct Server {
     config: Config,
     keys: Arc<Keys>,
-    upstreams: upstream::Upstreams,
+    upstream: upstream::Settings,
 }
 
 impl Server {
@@ -40,19 +43,29 @@ impl Server {
     /// # Errors
     /// If TLS for the upstreams cannot be set up on this machine, or the configuration was made by hand and is not valid.
     pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, upstream::SetUpError> {
-        let upstreams = upstream::Upstreams::new(&config)?;
-        Ok(Arc::new(Self { config, keys, upstreams }))
+        let upstream = upstream::Settings::new(&config)?;
+        Ok(Arc::new(Self { config, keys, upstream }))
     }
 
-    /// Serves until `shutdown`, then lets what is under way finish for the configured time.
+    /// Serves on the caller's runtime until `shutdown`, then lets what is under way finish for the configured time.
     pub async fn run(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        self.serve(listener, shutdown, &[Handle::current()]).await;
+    }
+
+    /// As [`Server::run`], the sessions on threads of their own.
+    pub async fn run_on(self: Arc<Self>, workers: &Workers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        self.serve(listener, shutdown, workers.handles()).await;
+    }
+
+    async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, runtimes: &[Handle]) {
+        let workers: Vec<_> = runtimes.iter().map(|runtime| Worker::new(runtime.clone(), &self.upstream)).collect();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let guard = cut.clone().drop_guard();
         let sessions = TaskTracker::new();
         let permits = Arc::new(Semaphore::new(self.config.limits.sessions));
         tokio::select! {
-            () = accept::accept(&self, &listener, &permits, &sessions, &stop, &cut) => {}
+            () = accept::accept(&self, &workers, &listener, &permits, &sessions, &stop, &cut) => {}
             () = shutdown => {}
         }
         drop(listener);

@@ -15,6 +15,8 @@ use super::{
     failure::{body_failed, call_failed, head_too_large},
     origins::Verdict,
     upload::{Failure, Progress, Upload},
+    upstream::Upstreams,
+    worker::Busy,
 };
 use crate::{
     driver::Exchange,
@@ -55,7 +57,7 @@ impl From<Notice> for Stop {
 }
 
 /// Relays one exchange to its end.
-pub(super) async fn relay(server: Arc<Server>, client: Arc<str>, exchange: Exchange, request: Box<Request>) {
+pub(super) async fn relay(server: Arc<Server>, busy: Busy, client: Arc<str>, exchange: Exchange, request: Box<Request>) {
     let start = Instant::now();
     let number = exchange.number();
     let exchange = Arc::new(exchange);
@@ -63,7 +65,7 @@ pub(super) async fn relay(server: Arc<Server>, client: Arc<str>, exchange: Excha
     let result = tokio::select! {
         biased;
         () = exchange.abandoned() => Err(Stop::Abandoned),
-        result = attempt(&server, &exchange, &request, &mut account) => result,
+        result = attempt(&server, &busy.worker().upstreams, &exchange, &request, &mut account) => result,
     };
     let outcome = match result {
         Ok(()) => "complete",
@@ -85,7 +87,13 @@ fn loggable(method: &str) -> &str {
     if check_method(method).is_ok() { method } else { "?" }
 }
 
-async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, account: &mut Account) -> Result<(), Stop> {
+async fn attempt(
+    server: &Server,
+    upstreams: &Upstreams,
+    exchange: &Arc<Exchange>,
+    request: &Request,
+    account: &mut Account,
+) -> Result<(), Stop> {
     let method = check_method(&request.method)?;
     let target = check_url(&request.url)?;
     let headers = to_map(&request.headers)
@@ -96,7 +104,7 @@ async fn attempt(server: &Server, exchange: &Arc<Exchange>, request: &Request, a
     let limits = &server.config.limits;
     account.host = target.host().to_owned();
     let verdict = server.config.origins.judge(target.origin());
-    let Some(upstream) = server.upstreams.lease(verdict) else {
+    let Some(upstream) = upstreams.lease(verdict) else {
         debug_assert_eq!(verdict, Verdict::Refused, "the others have a client");
         return Err(not_allowed(target.origin()).into());
     };

@@ -77,16 +77,9 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    pub(super) fn new(config: &Config) -> Result<Self, SetUpError> {
-        config.limits.check()?;
-        let mut tls = tls::client_config()?;
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let tls = Arc::new(tls);
-        let pools = |public_only| Pools {
-            settings: Settings { tls: tls.clone(), public_only, connect: config.limits.connect() },
-            pools: Mutex::default(),
-        };
-        Ok(Self { public: pools(true), listed: pools(false) })
+    pub(super) fn new(settings: &Settings) -> Self {
+        let pools = |public_only| Pools { settings: settings.clone(), public_only, list: Mutex::default() };
+        Self { public: pools(true), listed: pools(false) }
     }
 
     /// A client for an origin with this verdict, held for one call.
@@ -103,7 +96,8 @@ impl Upstreams {
 #[derive(Debug)]
 struct Pools {
     settings: Settings,
-    pools: Mutex<Vec<Arc<Pool>>>,
+    public_only: bool,
+    list: Mutex<Vec<Arc<Pool>>>,
 }
 
 #[derive(Debug)]
@@ -119,10 +113,10 @@ pub(super) struct Lease(Arc<Pool>);
 impl Pools {
     /// The first pool that has room, so that few connections serve; a new one if none has.
     fn lease(&self) -> Lease {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         let free = pools.iter().find(|pool| pool.busy.load(Relaxed) < CALLS).cloned();
         let pool = free.unwrap_or_else(|| {
-            let pool = Arc::new(Pool { client: self.settings.client(), busy: AtomicUsize::new(0) });
+            let pool = Arc::new(Pool { client: self.settings.client(self.public_only), busy: AtomicUsize::new(0) });
             pools.push(pool.clone());
             pool
         });
@@ -156,17 +150,24 @@ impl Drop for Lease {
     }
 }
 
-#[derive(Debug)]
-struct Settings {
+/// What the clients of all workers have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
     tls: Arc<rustls::ClientConfig>,
-    public_only: bool,
     connect: Duration,
 }
 
 impl Settings {
+    pub(super) fn new(config: &Config) -> Result<Self, SetUpError> {
+        config.limits.check()?;
+        let mut tls = tls::client_config()?;
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { tls: Arc::new(tls), connect: config.limits.connect() })
+    }
+
     /// It follows no redirects, knows of no proxies, and adds no header but `host`.
-    fn client(&self) -> Client<Connector, Upload> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver { public_only: self.public_only });
+    fn client(&self, public_only: bool) -> Client<Connector, Upload> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { public_only });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEP_ALIVE));

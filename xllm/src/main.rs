@@ -40,13 +40,20 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use exit::{Exit, Failure};
+use tokio::runtime::Builder;
 
 /// A look-up of a name cannot be called off; it is not waited for longer than this.
 const FAREWELL: Duration = Duration::from_millis(200);
 
 fn main() -> Exit {
     let cli = args::Cli::parse();
-    match tokio::runtime::Runtime::new() {
+    // What the gateway carries takes no turns between threads (docs/performance.md). Elsewhere a terminal that is not read must not
+    // hold up the session.
+    let mut runtime = match cli.command {
+        Some(args::Command::Gateway(_)) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    match runtime.enable_all().build() {
         Ok(runtime) => {
             let exit = runtime.block_on(command::run(cli));
             runtime.shutdown_timeout(FAREWELL);
