@@ -208,15 +208,20 @@ where
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Duration) -> bool {
         // A deadline beyond what the clock can say never comes.
         let Some(at) = self.session.start.checked_add(deadline) else { return false };
-        if self.timer.deadline() != at {
+        // With every byte that comes the deadline moves on. The timer is moved where it would ring too late alone; ringing too
+        // early, it is set anew.
+        if at < self.timer.deadline() {
             self.timer.as_mut().reset(at);
         }
-        let due = self.timer.as_mut().poll(cx).is_ready();
-        if due {
-            let now = self.session.now();
-            self.session.lock().connection.handle_timeout(now);
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.timer.deadline() >= at {
+                let now = self.session.now();
+                self.session.lock().connection.handle_timeout(now);
+                return true;
+            }
+            self.timer.as_mut().reset(at);
         }
-        due
+        false
     }
 
     /// Writes what is left.

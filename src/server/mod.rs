@@ -1,13 +1,15 @@
 //! The server: accepts sessions, calls upstreams, relays their answers.
 //!
 //! ```text
-//! run ─► accept ─► relay ─► upload, upstream, failure ─► address
-//!          │         └─► origins
+//! run ─► accept ─► relay ─► answer, upload, upstream, failure ─► address
+//!          │  │      └─► origins
+//!          │  └─► worker ─► upstream
 //!          └─► keys, config
 //! ```
 
 mod accept;
 mod address;
+mod answer;
 pub mod config;
 mod failure;
 pub mod keys;

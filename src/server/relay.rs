@@ -1,18 +1,17 @@
 //! One exchange: check, call the upstream, relay its answer as it comes.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, header::CONTENT_LENGTH};
-use http_body::Body;
-use hyper::body::Incoming;
-use tokio::time::{Instant, timeout};
+use http::{HeaderMap, Method};
+use tokio::time::Instant;
 use tracing::info;
 use url::Url;
 
 use super::{
     Server,
-    failure::{body_failed, call_failed, head_too_large},
+    answer::Answer,
+    failure::{call_failed, head_too_large},
     origins::Verdict,
     upload::{Failure, Progress, Upload},
     upstream::Upstreams,
@@ -27,7 +26,7 @@ use crate::{
     },
     proto::{
         Code, Connection, Error, Fault,
-        frame::{BodyLength, Mode, Notice, Request, Response, is_bodiless},
+        frame::{BodyLength, Mode, Notice, Request, Response},
         wire::VARINT_MAX,
     },
 };
@@ -137,8 +136,8 @@ async fn attempt(
         let text = "the upstream wants to speak another protocol than HTTP";
         return Err(Notice::new(Code::UpstreamProtocol, Fault::Upstream, text).into());
     }
-    let answer = Answer::new(answer, method == Method::HEAD);
-    let relayed = Relayed { exchange, filter: down, stall: limits.stall() };
+    let answer = Answer::new(answer, method == Method::HEAD, limits.stall());
+    let relayed = Relayed { exchange, filter: down };
     let relayed = match request.mode {
         Mode::Streaming => relayed.stream(answer, account).await,
         Mode::Buffered => relayed.buffer(answer, limits.buffered_bytes, account).await,
@@ -174,7 +173,6 @@ fn upload_too_large(limit: u64) -> Notice {
 struct Relayed<'a> {
     exchange: &'a Exchange,
     filter: Filter<'a>,
-    stall: Duration,
 }
 
 impl Relayed<'_> {
@@ -203,13 +201,8 @@ impl Relayed<'_> {
     /// The next piece of an answer's body; its trailers are kept when they come.
     async fn next(&self, answer: &mut Answer) -> Result<Option<Bytes>, Stop> {
         while !answer.bodiless {
-            let frame = std::future::poll_fn(|cx| Pin::new(&mut answer.body).poll_frame(cx));
-            let frame = timeout(self.stall, frame).await.map_err(|_| {
-                let text = format!("the upstream was silent for {} s in the middle of its answer", self.stall.as_secs_f64());
-                Notice::new(Code::UpstreamStalled, Fault::Upstream, text)
-            })?;
-            let Some(frame) = frame else { break };
-            match frame.map_err(|error| body_failed(&error))?.into_data() {
+            let Some(frame) = answer.frame().await? else { break };
+            match frame.into_data() {
                 Ok(bytes) => return Ok(Some(bytes)),
                 Err(frame) => {
                     let found = frame.into_trailers().unwrap_or_default();
@@ -262,31 +255,4 @@ impl Relayed<'_> {
         self.send(whole.freeze(), account).await?;
         self.end(&answer.trailers)
     }
-}
-
-/// An upstream's answer.
-struct Answer {
-    parts: http::response::Parts,
-    body: Incoming,
-    trailers: HeaderMap,
-    /// It has no body, whatever its head says of a length.
-    bodiless: bool,
-}
-
-impl Answer {
-    fn new(answer: http::Response<Incoming>, to_head: bool) -> Self {
-        let bodiless = is_bodiless(to_head, answer.status().as_u16());
-        let (parts, body) = answer.into_parts();
-        Self { parts, body, trailers: HeaderMap::new(), bodiless }
-    }
-
-    /// The length that it declared: what the framing says, beside which a header may say something else.
-    fn length(&self) -> Option<u64> {
-        if self.bodiless { declared(&self.parts.headers) } else { self.body.size_hint().exact() }
-    }
-}
-
-/// The length that the upstream declared.
-fn declared(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
