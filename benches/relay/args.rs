@@ -1,0 +1,68 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, ValueEnum};
+
+/// What the relay costs, end to end, beside the straight way and beside its peers.
+#[derive(Debug, Parser)]
+#[command(name = "relay", max_term_width = 100)]
+pub(crate) struct Args {
+    /// What to measure [default: all]
+    #[arg(value_enum)]
+    pub(crate) measures: Vec<Measure>,
+    /// How often each measure is taken on each route, in turn
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// How long a load is measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    pub(crate) seconds: f64,
+    /// Streams at once under load
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) streams: u16,
+    /// Events a second of each stream in the steady load
+    #[arg(long, default_value_t = 50.0)]
+    pub(crate) rate: f64,
+    /// Events of a stream that may be on their way at saturation
+    #[arg(long, default_value_t = 4)]
+    pub(crate) window: usize,
+    /// Our binaries: xllm-proxy and xllm in this folder (repeatable, to compare builds) [default: beside this bench]
+    #[arg(long, value_name = "NAME=FOLDER", value_parser = named)]
+    pub(crate) ours: Vec<(String, PathBuf)>,
+    /// Other routes: a JSON array, as benches/peers.sh writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peers: Option<PathBuf>,
+    /// Where the upstream listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) upstream: SocketAddr,
+    /// Print the results as lines of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What cargo passes
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// What cargo passes: nothing is measured
+    #[arg(long, hide = true)]
+    pub(crate) test: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measure {
+    /// CPU per event and added latency of streams at their own pace
+    Steady,
+    /// The same at a quarter of the pace
+    Quarter,
+    /// Events per second where all streams write as fast as they are read
+    Saturation,
+}
+
+impl Measure {
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, folder) = text.split_once('=').ok_or("it is NAME=FOLDER")?;
+    Ok((name.to_owned(), folder.into()))
+}

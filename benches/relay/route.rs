@@ -1,0 +1,111 @@
+//! The ways from the caller to the upstream that are compared.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    Result,
+    call::{Connection, Io},
+    usage,
+};
+
+/// A way, as `--peers` describes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Described {
+    pub(crate) name: String,
+    /// Where the caller connects to.
+    pub(crate) connect: SocketAddr,
+    /// What comes before the upstream's paths.
+    #[serde(default)]
+    pub(crate) prefix: String,
+    /// The caller speaks TLS, and trusts this certificate (PEM).
+    #[serde(default)]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The processes on the way, by what they are: `server` (the far end), `client` (the near one). What they have started counts
+    /// as theirs.
+    #[serde(default)]
+    pub(crate) processes: BTreeMap<String, u32>,
+}
+
+/// A way that can be gone.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) described: Described,
+    tls: Option<TlsConnector>,
+}
+
+impl Route {
+    pub(crate) fn new(described: Described) -> Result<Self> {
+        let tls = described.certificate.as_deref().map(connector).transpose()?;
+        Ok(Self { described, tls })
+    }
+
+    /// The shortest of all: what it takes is what the load itself takes.
+    pub(crate) fn straight(upstream: SocketAddr) -> Result<Self> {
+        Self::new(Described {
+            name: "straight".to_owned(),
+            connect: upstream,
+            prefix: String::new(),
+            certificate: None,
+            processes: BTreeMap::new(),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.described.name
+    }
+
+    pub(crate) async fn connect(&self) -> Result<Connection> {
+        let socket = TcpStream::connect(self.described.connect).await?;
+        socket.set_nodelay(true)?;
+        let io: Box<dyn Io> = match &self.tls {
+            Some(tls) => Box::new(tls.connect(ServerName::try_from("localhost")?, socket).await?),
+            None => Box::new(socket),
+        };
+        Ok(Connection::new(io))
+    }
+
+    /// Sends a request for what the upstream calls `what`, and reads the answer's head.
+    pub(crate) async fn ask(&self, connection: &mut Connection, what: &str, stream: u16, number: u64) -> Result<()> {
+        let path = format!("{}/bench/{what}/{stream}/{number}", self.described.prefix);
+        connection.ask(&self.described.connect.to_string(), &path).await
+    }
+
+    /// The CPU time so far of each process of the way, ns, and of the bench itself under `bench`.
+    pub(crate) fn cpu(&self) -> Result<BTreeMap<String, u64>> {
+        let mut cpu = BTreeMap::from([("bench".to_owned(), usage::own()?)]);
+        for (name, pid) in &self.described.processes {
+            cpu.insert(name.clone(), usage::cpu(*pid)?);
+        }
+        Ok(cpu)
+    }
+}
+
+/// TLS 1.3 with the cipher of all the others.
+fn connector(certificate: &Path) -> Result<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(certificate)? {
+        roots.add(certificate?)?;
+    }
+    let suite = aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384;
+    let provider = CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}

@@ -1,0 +1,230 @@
+//! The upstream: the bytes that mock-llm would send, made beforehand, so that two cores can offer more than relays carry.
+//!
+//! What a connection is to do is said by the path of each request, `/bench/WHAT/STREAM/NUMBER`:
+//!
+//! | what | answer |
+//! |---|---|
+//! | `paced` | an event each NUMBER nanoseconds, until the caller goes |
+//! | `credit` | an event for each permit of its stream: what the load has read, it may have again |
+//! | `idle` | one event, then silence until the caller goes, whose going is reported |
+//! | `first` | one event and the end |
+//! | `short` | a whole document |
+//! | `bulk` | NUMBER bytes of known length, in large writes |
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+    sync::{Semaphore, mpsc::UnboundedReceiver, mpsc::UnboundedSender, mpsc::unbounded_channel},
+};
+
+use crate::{
+    Result, clock,
+    event::{Event, Stamp},
+    pacer,
+};
+
+/// Largest head of a request that is read, bytes.
+const HEAD: usize = 64 << 10;
+/// Bytes of a write of `bulk`.
+const PIECE: usize = 64 << 10;
+
+const STREAMED: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
+    transfer-encoding: chunked\r\n\r\n";
+const END: &[u8] = b"0\r\n\r\n";
+const DOCUMENT: &str = r#"{"id":"chatcmpl-0","object":"chat.completion","created":1795435200,"model":"mock","choices":[{"index":0,"message":{"role":"assistant","content":"Hello. How can I help?"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}"#;
+
+/// A caller that went: which stream it had, and when that was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    pub(crate) stream: u16,
+    pub(crate) seen: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    pub(crate) gone: UnboundedReceiver<Gone>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pacer: mpsc::Sender<pacer::Stream>,
+    credit: Mutex<Arc<[Semaphore]>>,
+    gone: UnboundedSender<Gone>,
+    requests: AtomicUsize,
+}
+
+impl Upstream {
+    /// Serves on the runtime of `thread`.
+    pub(crate) async fn start(address: SocketAddr, thread: &Handle) -> Result<Self> {
+        let (sender, gone) = unbounded_channel();
+        let shared = Arc::new(Shared {
+            pacer: pacer::start(),
+            credit: Mutex::new(Arc::new([])),
+            gone: sender,
+            requests: AtomicUsize::new(0),
+        });
+        let served = shared.clone();
+        let (told, address) = (address, tokio::sync::oneshot::channel());
+        let (bound, address) = address;
+        thread.spawn(async move {
+            match listen(told) {
+                Ok((listener, address)) => {
+                    let _ = bound.send(Ok(address));
+                    accept(&listener, &served).await;
+                }
+                Err(error) => drop(bound.send(Err(error))),
+            }
+        });
+        let address = address.await?.map_err(|error| format!("the upstream cannot listen on {told}: {error}"))?;
+        Ok(Self { address, shared, gone })
+    }
+
+    /// Permits for the streams of a load with `credit`, each with so many to begin with.
+    pub(crate) fn credit(&self, streams: usize, each: usize) -> Arc<[Semaphore]> {
+        let credit: Arc<[Semaphore]> = (0..streams).map(|_| Semaphore::new(each)).collect();
+        *self.shared.credit.lock().unwrap_or_else(PoisonError::into_inner) = credit.clone();
+        credit
+    }
+
+    /// How many requests came so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    // Thousands may connect at once.
+    socket.listen(4096)?;
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    loop {
+        // Nothing but a lack of files makes it fail, and that shows at the load's end.
+        let Ok((socket, _)) = listener.accept().await else { continue };
+        let shared = shared.clone();
+        tokio::spawn(async move { serve(socket, &shared).await });
+    }
+}
+
+/// What a request's path asks for.
+struct Wish {
+    what: String,
+    stream: u16,
+    number: u64,
+}
+
+/// Nothing when the connection is over.
+async fn serve(mut socket: TcpStream, shared: &Shared) -> Option<()> {
+    socket.set_nodelay(true).ok()?;
+    let mut heard = Vec::new();
+    loop {
+        let wish = request(&mut socket, &mut heard).await?;
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        let mut event = Event::new();
+        let mut stamp = Stamp { stream: wish.stream, ..Stamp::default() };
+        match wish.what.as_str() {
+            "paced" => {
+                socket.write_all(STREAMED).await.ok()?;
+                let socket = socket.into_std().ok()?;
+                let stream = pacer::Stream { socket, number: wish.stream, period: wish.number.max(1) };
+                return shared.pacer.send(stream).ok();
+            }
+            "credit" => {
+                let credit = shared.credit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let credit = credit.get(usize::from(wish.stream))?;
+                socket.write_all(STREAMED).await.ok()?;
+                loop {
+                    credit.acquire().await.ok()?.forget();
+                    stamp.sent = clock::now();
+                    socket.write_all(event.stamped(stamp)).await.ok()?;
+                    stamp.number += 1;
+                }
+            }
+            "idle" => {
+                let answer = [STREAMED, event.stamped(stamp)].concat();
+                socket.write_all(&answer).await.ok()?;
+                // An end and a reset alike.
+                while matches!(socket.read(&mut [0; 512]).await, Ok(1..)) {}
+                return shared.gone.send(Gone { stream: wish.stream, seen: clock::now() }).ok();
+            }
+            "first" => {
+                stamp.sent = clock::now();
+                socket.write_all(&[STREAMED, event.stamped(stamp)].concat()).await.ok()?;
+                socket.write_all(END).await.ok()?;
+            }
+            "short" => {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{DOCUMENT}",
+                    DOCUMENT.len()
+                );
+                socket.write_all(head.as_bytes()).await.ok()?;
+            }
+            "bulk" => {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n",
+                    wish.number
+                );
+                socket.write_all(head.as_bytes()).await.ok()?;
+                let piece = vec![b'x'; PIECE];
+                let mut left = usize::try_from(wish.number).ok()?;
+                while left > 0 {
+                    let now = left.min(PIECE);
+                    socket.write_all(&piece[..now]).await.ok()?;
+                    left -= now;
+                }
+            }
+            _ => return socket.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.ok(),
+        }
+    }
+}
+
+/// The next request, its body read too. `heard` keeps what came behind it.
+async fn request(socket: &mut TcpStream, heard: &mut Vec<u8>) -> Option<Wish> {
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Request::new(&mut fields);
+        if let httparse::Status::Complete(length) = head.parse(heard).ok()? {
+            let mut parts = head.path?.strip_prefix("/bench/")?.split('/');
+            let wish = Wish {
+                what: parts.next()?.to_owned(),
+                stream: parts.next()?.parse().ok()?,
+                number: parts.next()?.parse().ok()?,
+            };
+            let body = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+            let body: usize = body.map_or(Some(0), |field| str::from_utf8(field.value).ok()?.parse().ok())?;
+            while heard.len() < length + body {
+                more(socket, heard).await?;
+            }
+            heard.drain(..length + body);
+            return Some(wish);
+        }
+        if heard.len() > HEAD {
+            return None;
+        }
+        more(socket, heard).await?;
+    }
+}
+
+async fn more(socket: &mut TcpStream, heard: &mut Vec<u8>) -> Option<()> {
+    (socket.read_buf(heard).await.ok()? > 0).then_some(())
+}
