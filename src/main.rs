@@ -174,9 +174,8 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let stamp = folder.stamp();
     let (keys, made) = folder.open()?;
     let (clients, keys) = (keys.count(), Arc::new(keys));
-    let listen = config.listen;
+    let (listen, workers) = (config.listen, Workers::start(config.workers)?);
     let server = Server::new(config, keys.clone())?;
-    let workers = Workers::start(None)?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
         if made {

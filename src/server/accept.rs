@@ -43,7 +43,7 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let Some(worker) = Worker::idlest(workers) else { return };
+        let Some(worker) = Worker::choose(workers) else { return };
         let (server, busy, stop) = (server.clone(), worker.busy(), stop.clone());
         let session = async move {
             match tune(&stream).and_then(|()| stream.into_std()).and_then(TcpStream::from_std) {

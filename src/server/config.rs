@@ -1,6 +1,6 @@
 //! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
 
-use std::{net::SocketAddr, path::Path, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZero, path::Path, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -9,6 +9,9 @@ use crate::{
     http::policy::{RuleError, Rules},
     proto::{Profile, frame::Policy, limits, wire::VARINT_MAX},
 };
+
+/// More threads than any machine has use for.
+const WORKERS_MAX: usize = 1024;
 
 /// The annotated example, which a test loads.
 pub const EXAMPLE: &str = include_str!("../../xllm-proxy.example.toml");
@@ -20,6 +23,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder of the key files; `None`: the platform's.
     pub data_dir: Option<PathBuf>,
+    /// Threads that carry sessions; `None`: one for each processor.
+    pub workers: Option<NonZero<usize>>,
     /// What may be called.
     pub origins: Origins,
     /// The weakest traffic profile that clients may use.
@@ -180,6 +185,7 @@ impl ConfigError {
 struct File {
     listen: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
+    workers: Option<usize>,
     profile: Option<String>,
     headers: Option<HeaderPolicy>,
     request_headers: RulesFile,
@@ -233,6 +239,10 @@ enum HeaderPolicy {
     Pass,
 }
 
+fn workers(count: usize) -> Result<NonZero<usize>, ConfigError> {
+    NonZero::new(count).filter(|count| count.get() <= WORKERS_MAX).ok_or(ConfigError::Range("workers", "1 to 1024"))
+}
+
 impl TryFrom<File> for Config {
     type Error = ConfigError;
 
@@ -241,6 +251,7 @@ impl TryFrom<File> for Config {
         Ok(Self {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
             data_dir: file.data_dir,
+            workers: file.workers.map(workers).transpose()?,
             origins: Origins::new(file.origins.known, &file.origins.allow)?,
             profile: file.profile.map_or(Ok(Profile::Off), |name| name.parse())?,
             headers: match file.headers {
@@ -289,6 +300,7 @@ mod tests {
         let (example, default) = (parse(EXAMPLE).expect("the example is valid"), Config::default());
         assert_eq!(format!("{:?}", example.limits), format!("{:?}", default.limits));
         assert_eq!(example.listen, default.listen);
+        assert!(EXAMPLE.contains("\n# workers = "), "the example lacks workers");
         assert_eq!(example.origins.list(), default.origins.list());
         assert_eq!((example.profile, example.headers), (default.profile, default.headers));
         for (rules, of_defaults) in
@@ -360,6 +372,8 @@ mod tests {
             ("[limits]\nstall_seconds = nan", "limits.stall_seconds"),
             ("[origins]\nallow = ['nonsense']", "nonsense"),
             ("profile = 'loud'", "profile"),
+            ("workers = 0", "workers"),
+            ("workers = 1025", "workers"),
         ] {
             assert!(parse(text).expect_err("refused").contains(key), "{text}");
         }
