@@ -26,6 +26,12 @@ pub(crate) struct Args {
     /// Events of a stream that may be on their way at saturation
     #[arg(long, default_value_t = 4)]
     pub(crate) window: usize,
+    /// Silent streams whose memory is measured
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) idle: u16,
+    /// Size of the large answer, GB
+    #[arg(long, value_name = "GB", default_value_t = 1.0)]
+    pub(crate) bulk: f64,
     /// Our binaries: xllm-proxy and xllm in this folder (repeatable, to compare builds) [default: beside this bench]
     #[arg(long, value_name = "NAME=FOLDER", value_parser = named)]
     pub(crate) ours: Vec<(String, PathBuf)>,
@@ -46,14 +52,26 @@ pub(crate) struct Args {
     pub(crate) test: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Measure {
+    /// Memory per open and silent stream; once, before anything else has grown the processes
+    Memory,
     /// CPU per event and added latency of streams at their own pace
     Steady,
     /// The same at a quarter of the pace
     Quarter,
     /// Events per second where all streams write as fast as they are read
     Saturation,
+    /// One large answer on one connection
+    Bulk,
+    /// From 20 callers' hanging up at once to the upstream's sight of it
+    Cancel,
+    /// Time to the first token on a connection that is there already
+    First,
+    /// A short request, each on a new connection to the near end
+    Short,
+    /// What a handshake with the server costs
+    Handshake,
 }
 
 impl Measure {

@@ -13,7 +13,7 @@ const BODY: &str = r#"{"model":"mock","stream":true,"messages":[{"role":"system"
 /// Largest head of an answer, bytes.
 const HEAD: usize = 64 << 10;
 /// Bytes to make room for before each read.
-const ROOM: usize = 16 << 10;
+const ROOM: usize = 64 << 10;
 
 /// A byte stream to the near end of a path.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

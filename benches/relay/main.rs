@@ -11,8 +11,11 @@
 
 mod args;
 mod call;
+mod calls;
 mod clock;
+mod cost;
 mod event;
+mod idle;
 mod line;
 mod ours;
 mod pacer;
@@ -22,16 +25,20 @@ mod table;
 mod upstream;
 mod usage;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use args::{Args, Measure};
 use clap::{Parser as _, ValueEnum as _};
+use cost::Figures;
 use line::Line;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ours::Ours;
 use route::Route;
 use streams::{Load, Pace};
-use tokio::runtime::{self, Handle};
+use tokio::{
+    runtime::{self, Handle},
+    time::timeout,
+};
 use upstream::Upstream;
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -41,7 +48,11 @@ struct Stand {
     upstream: Upstream,
     /// The runtime of the load.
     load: Handle,
+    ours: Vec<Ours>,
 }
+
+/// No measure of a route takes so long.
+const LIMIT: Duration = Duration::from_mins(2);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -73,41 +84,26 @@ fn run(args: &Args) -> Result<()> {
 
 async fn measure(args: &Args) -> Result<()> {
     let upstream = Upstream::start(args.upstream, &thread()?).await?;
-    let mut stand = Stand { upstream, load: thread()? };
+    let mut stand = Stand { upstream, load: thread()?, ours: Vec::new() };
     let address = stand.upstream.address;
+    let mut measures = if args.measures.is_empty() { Measure::value_variants().to_vec() } else { args.measures.clone() };
+    // Memory first: see there.
+    measures.sort_unstable();
+    let most = if measures.contains(&Measure::Memory) { args.streams.max(args.idle) } else { args.streams };
     let folders = if args.ours.is_empty() { vec![("ours".to_owned(), beside()?)] } else { args.ours.clone() };
-    let ours: Vec<Ours> =
-        folders.iter().map(|(name, bin)| Ours::start(name, bin, address, args.streams.into())).collect::<Result<_>>()?;
     let mut routes = vec![Route::straight(address)?];
-    for ours in &ours {
+    for (name, bin) in folders {
+        let ours = Ours::start(&name, &bin, address, most.into())?;
         routes.push(Route::new(ours.described())?);
+        stand.ours.push(ours);
     }
     if let Some(file) = &args.peers {
         for described in serde_json::from_slice::<Vec<_>>(&std::fs::read(file)?)? {
             routes.push(Route::new(described)?);
         }
     }
-    let measures = if args.measures.is_empty() { Measure::value_variants() } else { &args.measures };
     for measure in measures {
-        let mut lines = Vec::new();
-        for round in 1..=args.rounds {
-            let mut of_round: Vec<Line> = Vec::new();
-            for route in &routes {
-                eprint!("\r\x1b[K{}, round {round} of {}: {} ", measure.name(), args.rounds, route.name());
-                let figures = one(&mut stand, route, *measure, args).await;
-                let figures = figures.map_err(|error| format!("{} of {}: {error}", measure.name(), route.name()))?;
-                let mut line = Line { measure: measure.name(), round, route: route.name().to_owned(), figures };
-                if let Some(straight) = of_round.first() {
-                    line.add_what_is_added(straight);
-                }
-                if args.json {
-                    println!("{}", serde_json::to_string(&line)?);
-                }
-                of_round.push(line);
-            }
-            lines.append(&mut of_round);
-        }
-        eprint!("\r\x1b[K");
+        let lines = rounds(&mut stand, &routes, measure, args).await?;
         if !args.json {
             println!("{}", table::text(&measure.name(), &lines));
         }
@@ -115,18 +111,73 @@ async fn measure(args: &Args) -> Result<()> {
     Ok(())
 }
 
-async fn one(
-    stand: &mut Stand,
-    route: &Route,
-    measure: Measure,
-    args: &Args,
-) -> Result<std::collections::BTreeMap<String, f64>> {
-    let load = |pace| Load { streams: args.streams, pace, time: Duration::from_secs_f64(args.seconds) };
-    match measure {
-        Measure::Steady => streams::measure(stand, route, load(Pace::Rate(args.rate))).await,
-        Measure::Quarter => streams::measure(stand, route, load(Pace::Rate(args.rate / 4.0))).await,
-        Measure::Saturation => streams::measure(stand, route, load(Pace::Window(args.window))).await,
+/// One measure on all routes that have it, in turn. With `--json` the results are printed as they come.
+async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Args) -> Result<Vec<Line>> {
+    let mut lines: Vec<Line> = Vec::new();
+    // A process that has held many streams once needs no new memory for as many again.
+    let rounds = if measure == Measure::Memory { 1 } else { args.rounds };
+    for round in 1..=rounds {
+        let mut straight = None;
+        for route in routes {
+            let (measure_name, name) = (measure.name(), route.name().to_owned());
+            progress(&format!("{measure_name}, round {round} of {rounds}: {name}"));
+            let figures = timeout(LIMIT, one(stand, route, measure, args)).await;
+            let figures = figures.unwrap_or_else(|_| Err(format!("it was not over within {LIMIT:?}").into()));
+            let figures = figures.map_err(|error| format!("{measure_name} of {name}: {error}"))?;
+            let Some(figures) = figures else { continue };
+            let mut line = Line { measure: measure_name, round, route: name, figures };
+            if let Some(straight) = &straight {
+                line.add_what_is_added(straight);
+            } else if route.described.processes.is_empty() {
+                straight = Some(line.clone());
+            }
+            if args.json {
+                println!("{}", serde_json::to_string(&line)?);
+            }
+            lines.push(line);
+        }
     }
+    progress("");
+    Ok(lines)
+}
+
+/// Shows what is under way, where somebody may look.
+fn progress(what: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{what}");
+    }
+}
+
+/// One measure on one route; nothing where it makes no sense.
+async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) -> Result<Option<Figures>> {
+    let load = |pace| Load { streams: args.streams, pace, time: Duration::from_secs_f64(args.seconds) };
+    let figures = match measure {
+        Measure::Memory if route.described.processes.is_empty() => return Ok(None),
+        Measure::Memory => idle::memory(stand, route, args.idle).await?,
+        Measure::Steady => streams::measure(stand, route, load(Pace::Rate(args.rate))).await?,
+        Measure::Quarter => streams::measure(stand, route, load(Pace::Rate(args.rate / 4.0))).await?,
+        Measure::Saturation => streams::measure(stand, route, load(Pace::Window(args.window))).await?,
+        Measure::Cancel => idle::cancel(stand, route).await?,
+        Measure::Bulk => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "so many bytes, about")]
+            let bytes = (args.bulk * 1e9) as u64;
+            stand.load.spawn(calls::bulk(route.clone(), bytes)).await??
+        }
+        Measure::First => stand.load.spawn(calls::first(route.clone())).await??,
+        Measure::Short => stand.load.spawn(calls::short(route.clone())).await??,
+        Measure::Handshake => {
+            let ours = stand.ours.iter().find(|ours| ours.described().name == route.name());
+            if let Some(ours) = ours {
+                let (proxy, credential) = (ours.proxy.to_string(), ours.credential.clone());
+                stand.load.spawn(calls::handshake_ours(route.clone(), proxy, credential)).await??
+            } else if route.described.certificate.is_some() {
+                stand.load.spawn(calls::handshake_tls(route.clone())).await??
+            } else {
+                return Ok(None);
+            }
+        }
+    };
+    Ok(Some(figures))
 }
 
 /// A runtime on a thread of its own, for as long as the process lives.

@@ -1,7 +1,6 @@
 //! Many streams at once: the steady load, where each speaks at its own pace, and saturation, where each writes as fast as it is read.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,12 +16,13 @@ use tokio::{
 
 use crate::{
     Result, Stand, clock,
+    cost::{Cost, Figures, Spent},
     line::{figure, quantile},
     route::Route,
 };
 
 /// All streams are open by then, or never.
-const OPEN: Duration = Duration::from_secs(60);
+const OPEN: Duration = Duration::from_mins(1);
 /// From the moment that all streams are open until something is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
@@ -53,18 +53,19 @@ struct Tally {
 }
 
 /// Figures of this load on this route.
-pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<BTreeMap<String, f64>> {
+pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<Figures> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let (open, mut opened) = unbounded_channel();
     let deadline = Instant::now() + OPEN;
-    let (credit, what, number) = match load.pace {
+    let (credit, what, argument) = match load.pace {
         Pace::Rate(rate) => (None, "paced", clock::nanos(Duration::from_secs_f64(1.0 / rate))),
         Pace::Window(window) => (Some(stand.upstream.credit(load.streams.into(), window)), "credit", 0),
     };
     let mut streams = JoinSet::new();
     for stream in 0..load.streams {
-        let one = Stream { route: route.clone(), stream, open: open.clone(), tally: tally.clone(), credit: credit.clone() };
-        streams.spawn_on(one.follow(what, number), &stand.load);
+        let one =
+            Stream { route: route.clone(), number: stream, open: open.clone(), tally: tally.clone(), credit: credit.clone() };
+        streams.spawn_on(one.follow(what, argument), &stand.load);
     }
     let work = async {
         for open in 0..load.streams {
@@ -73,11 +74,11 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
         }
         sleep(WARM_UP).await;
         tally.lock().unwrap_or_else(PoisonError::into_inner).measuring = true;
-        let (began, before) = (Instant::now(), route.cpu()?);
+        let (began, cost) = (Instant::now(), Cost::begin(route)?);
         sleep(load.time).await;
-        let (took, after) = (began.elapsed(), route.cpu()?);
+        let (took, spent) = (began.elapsed(), cost.end()?);
         let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
-        figures(tally, took, &before, &after)
+        figures(tally, took, &spent)
     };
     let figures = tokio::select! {
         figures = work => figures,
@@ -91,16 +92,12 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
     figures
 }
 
-fn figures(
-    mut tally: Tally,
-    took: Duration,
-    before: &BTreeMap<String, u64>,
-    after: &BTreeMap<String, u64>,
-) -> Result<BTreeMap<String, f64>> {
+fn figures(mut tally: Tally, took: Duration, spent: &Spent) -> Result<Figures> {
     if tally.events == 0 {
         return Err("not one event came".into());
     }
-    let mut figures = BTreeMap::from([("events_per_s".to_owned(), figure(tally.events) / took.as_secs_f64())]);
+    let mut figures = spent.each(tally.events);
+    figures.insert("events_per_s".to_owned(), figure(tally.events) / took.as_secs_f64());
     for (name, values) in [("latency", &mut tally.latency), ("late", &mut tally.late)] {
         // At saturation nothing is due at any moment.
         if values.is_empty() {
@@ -110,25 +107,21 @@ fn figures(
         figures.insert(format!("{name}_p50_us"), quantile(values, 0.5));
         figures.insert(format!("{name}_p99_us"), quantile(values, 0.99));
     }
-    for (process, after) in after {
-        let spent = after - before.get(process).copied().unwrap_or_default();
-        figures.insert(format!("cpu_{process}_us"), figure(spent) / 1e3 / figure(tally.events));
-    }
     Ok(figures)
 }
 
 struct Stream {
     route: Route,
-    stream: u16,
+    number: u16,
     open: UnboundedSender<()>,
     tally: Arc<Mutex<Tally>>,
     credit: Option<Arc<[Semaphore]>>,
 }
 
 impl Stream {
-    async fn follow(self, what: &'static str, number: u64) -> Result<()> {
+    async fn follow(self, what: &'static str, argument: u64) -> Result<()> {
         let mut connection = self.route.connect().await?;
-        self.route.ask(&mut connection, what, self.stream, number).await?;
+        self.route.ask(&mut connection, what, self.number, argument).await?;
         let (mut stamps, mut next, mut opened) = (Vec::new(), 0, false);
         loop {
             connection.events(&mut stamps).await?;
@@ -138,11 +131,11 @@ impl Stream {
             let now = clock::now();
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             for stamp in &stamps {
-                if stamp.stream != self.stream || stamp.number != next {
+                if stamp.stream != self.number || stamp.number != next {
                     let (name, number) = (self.route.name(), stamp.number);
                     let of = stamp.stream;
                     return Err(
-                        format!("{name}: stream {} got event {number} of stream {of}, not its {next}", self.stream).into()
+                        format!("{name}: stream {} got event {number} of stream {of}, not its {next}", self.number).into()
                     );
                 }
                 next += 1;
@@ -155,7 +148,7 @@ impl Stream {
                 }
             }
             drop(tally);
-            if let Some(credit) = self.credit.as_ref().and_then(|credit| credit.get(usize::from(self.stream))) {
+            if let Some(credit) = self.credit.as_ref().and_then(|credit| credit.get(usize::from(self.number))) {
                 credit.add_permits(stamps.len());
             }
             if !opened {

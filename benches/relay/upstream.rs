@@ -14,11 +14,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc},
 };
 
 use tokio::{
@@ -63,19 +59,13 @@ struct Shared {
     pacer: mpsc::Sender<pacer::Stream>,
     credit: Mutex<Arc<[Semaphore]>>,
     gone: UnboundedSender<Gone>,
-    requests: AtomicUsize,
 }
 
 impl Upstream {
     /// Serves on the runtime of `thread`.
     pub(crate) async fn start(address: SocketAddr, thread: &Handle) -> Result<Self> {
         let (sender, gone) = unbounded_channel();
-        let shared = Arc::new(Shared {
-            pacer: pacer::start(),
-            credit: Mutex::new(Arc::new([])),
-            gone: sender,
-            requests: AtomicUsize::new(0),
-        });
+        let shared = Arc::new(Shared { pacer: pacer::start(), credit: Mutex::new(Arc::new([])), gone: sender });
         let served = shared.clone();
         let (told, address) = (address, tokio::sync::oneshot::channel());
         let (bound, address) = address;
@@ -97,11 +87,6 @@ impl Upstream {
         let credit: Arc<[Semaphore]> = (0..streams).map(|_| Semaphore::new(each)).collect();
         *self.shared.credit.lock().unwrap_or_else(PoisonError::into_inner) = credit.clone();
         credit
-    }
-
-    /// How many requests came so far.
-    pub(crate) fn requests(&self) -> usize {
-        self.shared.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -136,10 +121,9 @@ struct Wish {
 /// Nothing when the connection is over.
 async fn serve(mut socket: TcpStream, shared: &Shared) -> Option<()> {
     socket.set_nodelay(true).ok()?;
-    let mut heard = Vec::new();
+    let mut buffer = Vec::new();
     loop {
-        let wish = request(&mut socket, &mut heard).await?;
-        shared.requests.fetch_add(1, Ordering::Relaxed);
+        let wish = request(&mut socket, &mut buffer).await?;
         let mut event = Event::new();
         let mut stamp = Stamp { stream: wish.stream, ..Stamp::default() };
         match wish.what.as_str() {
@@ -173,18 +157,11 @@ async fn serve(mut socket: TcpStream, shared: &Shared) -> Option<()> {
                 socket.write_all(END).await.ok()?;
             }
             "short" => {
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{DOCUMENT}",
-                    DOCUMENT.len()
-                );
-                socket.write_all(head.as_bytes()).await.ok()?;
+                let head = known("application/json", DOCUMENT.len() as u64);
+                socket.write_all(&[head.as_bytes(), DOCUMENT.as_bytes()].concat()).await.ok()?;
             }
             "bulk" => {
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n",
-                    wish.number
-                );
-                socket.write_all(head.as_bytes()).await.ok()?;
+                socket.write_all(known("application/octet-stream", wish.number).as_bytes()).await.ok()?;
                 let piece = vec![b'x'; PIECE];
                 let mut left = usize::try_from(wish.number).ok()?;
                 while left > 0 {
@@ -198,12 +175,17 @@ async fn serve(mut socket: TcpStream, shared: &Shared) -> Option<()> {
     }
 }
 
-/// The next request, its body read too. `heard` keeps what came behind it.
-async fn request(socket: &mut TcpStream, heard: &mut Vec<u8>) -> Option<Wish> {
+/// The head of an answer of known length.
+fn known(kind: &str, length: u64) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n")
+}
+
+/// The next request, its body read too. `buffer` keeps what came behind it.
+async fn request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Wish> {
     loop {
         let mut fields = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Request::new(&mut fields);
-        if let httparse::Status::Complete(length) = head.parse(heard).ok()? {
+        if let httparse::Status::Complete(length) = head.parse(buffer).ok()? {
             let mut parts = head.path?.strip_prefix("/bench/")?.split('/');
             let wish = Wish {
                 what: parts.next()?.to_owned(),
@@ -212,19 +194,19 @@ async fn request(socket: &mut TcpStream, heard: &mut Vec<u8>) -> Option<Wish> {
             };
             let body = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
             let body: usize = body.map_or(Some(0), |field| str::from_utf8(field.value).ok()?.parse().ok())?;
-            while heard.len() < length + body {
-                more(socket, heard).await?;
+            while buffer.len() < length + body {
+                more(socket, buffer).await?;
             }
-            heard.drain(..length + body);
+            buffer.drain(..length + body);
             return Some(wish);
         }
-        if heard.len() > HEAD {
+        if buffer.len() > HEAD {
             return None;
         }
-        more(socket, heard).await?;
+        more(socket, buffer).await?;
     }
 }
 
-async fn more(socket: &mut TcpStream, heard: &mut Vec<u8>) -> Option<()> {
-    (socket.read_buf(heard).await.ok()? > 0).then_some(())
+async fn more(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    (socket.read_buf(buffer).await.ok()? > 0).then_some(())
 }
