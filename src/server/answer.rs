@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_LENGTH};
+use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
@@ -21,7 +21,8 @@ use crate::proto::{
 
 /// An upstream's answer.
 pub(super) struct Answer {
-    pub(super) parts: http::response::Parts,
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
     body: Incoming,
     pub(super) trailers: HeaderMap,
     /// It has no body, whatever its head says of a length.
@@ -33,7 +34,8 @@ impl Answer {
     pub(super) fn new(answer: http::Response<Incoming>, to_head: bool, stall: Duration) -> Self {
         let bodiless = is_bodiless(to_head, answer.status().as_u16());
         let (parts, body) = answer.into_parts();
-        Self { parts, body, trailers: HeaderMap::new(), bodiless, stall: Stall::new(stall) }
+        let (status, headers) = (parts.status, parts.headers);
+        Self { status, headers, body, trailers: HeaderMap::new(), bodiless, stall: Stall::new(stall) }
     }
 
     /// The next frame of the body, unless the upstream is silent for too long.
@@ -46,9 +48,14 @@ impl Answer {
         frame.await?.transpose().map_err(|error| body_failed(&error))
     }
 
+    /// The headers, once: they hold the memory that they came in, 8 KiB, which a silent stream shall not keep.
+    pub(super) fn take_headers(&mut self) -> HeaderMap {
+        std::mem::take(&mut self.headers)
+    }
+
     /// The length that it declared: what the framing says, beside which a header may say something else.
     pub(super) fn length(&self) -> Option<u64> {
-        if self.bodiless { declared(&self.parts.headers) } else { self.body.size_hint().exact() }
+        if self.bodiless { declared(&self.headers) } else { self.body.size_hint().exact() }
     }
 }
 

@@ -56,7 +56,7 @@ impl From<Notice> for Stop {
 }
 
 /// Relays one exchange to its end.
-pub(super) async fn relay(server: Arc<Server>, busy: Busy, client: Arc<str>, exchange: Exchange, request: Box<Request>) {
+pub(super) async fn relay(server: Arc<Server>, busy: Busy, client: Arc<str>, exchange: Exchange, mut request: Box<Request>) {
     let start = Instant::now();
     let number = exchange.number();
     let exchange = Arc::new(exchange);
@@ -64,7 +64,7 @@ pub(super) async fn relay(server: Arc<Server>, busy: Busy, client: Arc<str>, exc
     let result = tokio::select! {
         biased;
         () = exchange.abandoned() => Err(Stop::Abandoned),
-        result = attempt(&server, &busy.worker().upstreams, &exchange, &request, &mut account) => result,
+        result = attempt(&server, &busy.worker().upstreams, &exchange, &mut request, &mut account) => result,
     };
     let outcome = match result {
         Ok(()) => "complete",
@@ -90,12 +90,13 @@ async fn attempt(
     server: &Server,
     upstreams: &Upstreams,
     exchange: &Arc<Exchange>,
-    request: &Request,
+    request: &mut Request,
     account: &mut Account,
 ) -> Result<(), Stop> {
     let method = check_method(&request.method)?;
     let target = check_url(&request.url)?;
-    let headers = to_map(&request.headers)
+    // What is not needed while the answer streams is not kept so long.
+    let headers = to_map(&std::mem::take(&mut request.headers))
         .map_err(|error| Notice::new(Code::RequestInvalid, Fault::Client, error.to_string()).retry_safe())?;
     let policy = request.policy.min(server.config.headers);
     let up = Filter::new(Direction::Request, policy).with(&server.config.request_headers);
@@ -117,7 +118,7 @@ async fn attempt(
     let call = || {
         let filter = (policy, server.config.request_headers.clone());
         let body = Upload::new(exchange.clone(), request.body, limit, filter, progress.clone());
-        let mut call = http::Request::new(body);
+        let mut call = http::Request::new(Box::new(body));
         *call.method_mut() = method.clone();
         *call.uri_mut() = target.uri().clone();
         *call.headers_mut() = headers.clone();
@@ -131,6 +132,7 @@ async fn attempt(
     let upload_failed = || progress.failure().map(|failure| failed_upload(failure, limit));
     let answer = answer
         .map_err(|error| upload_failed().unwrap_or_else(|| call_failed(&error, &account.host, limits.connect()).into()))?;
+    drop(headers);
     account.status = Some(answer.status().as_u16());
     if answer.status().is_informational() {
         let text = "the upstream wants to speak another protocol than HTTP";
@@ -176,11 +178,11 @@ struct Relayed<'a> {
 }
 
 impl Relayed<'_> {
-    fn respond(&self, answer: &Answer, length: Option<u64>) -> Result<(), Stop> {
-        let headers = self.filter.apply(&answer.parts.headers);
+    fn respond(&self, answer: &mut Answer, length: Option<u64>) -> Result<(), Stop> {
+        let headers = self.filter.apply(&answer.take_headers());
         // A larger one than the protocol has is no length of anything.
         let length = length.filter(|length| *length <= VARINT_MAX);
-        let response = Response { status: answer.parts.status.as_u16(), headers: from_map(&headers), length };
+        let response = Response { status: answer.status.as_u16(), headers: from_map(&headers), length };
         self.call(|connection, now, number| connection.respond(now, number, &response))
     }
 
@@ -227,7 +229,8 @@ impl Relayed<'_> {
 
     /// Each piece at once.
     async fn stream(&self, mut answer: Answer, account: &mut Account) -> Result<(), Stop> {
-        self.respond(&answer, answer.length())?;
+        let length = answer.length();
+        self.respond(&mut answer, length)?;
         while let Some(bytes) = self.next(&mut answer).await? {
             self.send(bytes, account).await?;
         }
@@ -251,7 +254,8 @@ impl Relayed<'_> {
             }
             whole.extend_from_slice(&bytes);
         }
-        self.respond(&answer, if answer.bodiless { answer.length() } else { Some(whole.len() as u64) })?;
+        let length = if answer.bodiless { answer.length() } else { Some(whole.len() as u64) };
+        self.respond(&mut answer, length)?;
         self.send(whole.freeze(), account).await?;
         self.end(&answer.trailers)
     }

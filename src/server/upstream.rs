@@ -102,7 +102,8 @@ struct Pools {
 
 #[derive(Debug)]
 struct Pool {
-    client: Client<Connector, Upload>,
+    /// Bodies are boxed: a connection has room for 32 requests, of which it uses one.
+    client: Client<Connector, Box<Upload>>,
     busy: AtomicUsize,
 }
 
@@ -131,7 +132,7 @@ impl Lease {
     /// The client itself repeats a request that it gave to a kept connection which turned out to be closed before any of it
     /// was written. Beyond that, only what the upstream says it did not process goes out again, and only without a body:
     /// pieces of one are gone when they are sent.
-    pub(super) async fn call(&self, request: impl Fn() -> Request<Upload>) -> Result<Response<Incoming>, Error> {
+    pub(super) async fn call(&self, request: impl Fn() -> Request<Box<Upload>>) -> Result<Response<Incoming>, Error> {
         for _ in 0..REPEATS {
             let request = request();
             let bodiless = request.body().is_end_stream();
@@ -166,7 +167,7 @@ impl Settings {
     }
 
     /// It follows no redirects, knows of no proxies, and adds no header but `host`.
-    fn client(&self, public_only: bool) -> Client<Connector, Upload> {
+    fn client(&self, public_only: bool) -> Client<Connector, Box<Upload>> {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { public_only });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
