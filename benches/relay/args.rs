@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 
 /// What the relay costs, end to end, beside the straight way and beside its peers.
 #[derive(Debug, Parser)]
-#[command(name = "relay", max_term_width = 100)]
+#[command(name = "relay", max_term_width = 100, args_override_self = true)]
 pub(crate) struct Args {
     /// What to measure [default: all]
     #[arg(value_enum)]
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Print the results as lines of JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Measure nothing: print the tables, in Markdown, of what --json has printed into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// What cargo passes
     #[arg(long, hide = true)]
     bench: bool,

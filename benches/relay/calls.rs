@@ -37,7 +37,7 @@ async fn to_the_end(connection: &mut Connection) -> Result<u64> {
 
 /// From the request to the first token, on a connection that is there already.
 pub(crate) async fn first(route: Route) -> Result<Figures> {
-    let mut connection = route.connect().await?;
+    let mut connection = route.connect(0).await?;
     let (mut times, mut stamps) = (Vec::new(), Vec::new());
     let cost = Cost::begin(&route)?;
     for _ in 0..CALLS {
@@ -60,7 +60,7 @@ pub(crate) async fn short(route: Route) -> Result<Figures> {
     let cost = Cost::begin(&route)?;
     for _ in 0..CALLS {
         let began = clock::now();
-        let mut connection = route.connect().await?;
+        let mut connection = route.connect(0).await?;
         route.ask(&mut connection, "short", 0, 0).await?;
         if to_the_end(&mut connection).await? == 0 {
             return Err("a document was empty".into());
@@ -74,7 +74,7 @@ pub(crate) async fn short(route: Route) -> Result<Figures> {
 
 /// One answer of so many bytes on one connection.
 pub(crate) async fn bulk(route: Route, bytes: u64) -> Result<Figures> {
-    let mut connection = route.connect().await?;
+    let mut connection = route.connect(0).await?;
     let (began, cost) = (Instant::now(), Cost::begin(&route)?);
     route.ask(&mut connection, "bulk", 0, bytes).await?;
     let got = to_the_end(&mut connection).await?;
@@ -93,7 +93,7 @@ pub(crate) async fn handshake_tls(route: Route) -> Result<Figures> {
     let cost = Cost::begin(&route)?;
     for _ in 0..HANDSHAKES {
         let began = clock::now();
-        drop(route.connect().await?);
+        drop(route.connect(0).await?);
         times.push(figure(clock::now() - began) / 1e3);
     }
     let mut figures = cost.end()?.each(HANDSHAKES);

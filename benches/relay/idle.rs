@@ -11,7 +11,6 @@ use crate::{
     cost::Figures,
     line::{figure, quantile},
     route::Route,
-    usage,
 };
 
 /// How many are opened at a time.
@@ -28,7 +27,7 @@ async fn open(stand: &Stand, route: &Route, streams: u16) -> Result<Vec<Connecti
         let (route, turns) = (route.clone(), turns.clone());
         let one = async move {
             let _turn = turns.acquire().await?;
-            let mut connection = route.connect().await?;
+            let mut connection = route.connect(stream).await?;
             route.ask(&mut connection, "idle", stream, 0).await?;
             let mut stamps = Vec::new();
             connection.events(&mut stamps).await?;
@@ -51,13 +50,12 @@ async fn open(stand: &Stand, route: &Route, streams: u16) -> Result<Vec<Connecti
 
 /// The memory of each process per open stream, above what it held before.
 pub(crate) async fn memory(stand: &mut Stand, route: &Route, streams: u16) -> Result<Figures> {
-    let processes = &route.described.processes;
-    let before = processes.values().map(|pid| usage::memory(*pid)).collect::<Result<Vec<_>>>()?;
+    let before = route.memory()?;
     let open = open(stand, route, streams).await?;
     let mut figures = Figures::new();
-    for ((name, pid), before) in processes.iter().zip(before) {
-        let grown = figure(usage::memory(*pid)?) - figure(before);
-        figures.insert(format!("memory_{name}_kib"), grown / 1024.0 / f64::from(streams));
+    for (name, after) in route.memory()? {
+        let before = before.get(&name).copied().unwrap_or_default();
+        figures.insert(format!("memory_{name}_kib"), (figure(after) - figure(before)) / 1024.0 / f64::from(streams));
         figures.insert(format!("memory_{name}_before_mib"), figure(before) / f64::from(1 << 20));
     }
     drop(open);

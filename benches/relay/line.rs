@@ -36,6 +36,11 @@ pub(crate) const fn figure(count: u64) -> f64 {
 }
 
 impl Line {
+    /// These figures together, as many of them as there are; nothing if there is none.
+    pub(crate) fn sum(&self, figures: &[&str]) -> Option<f64> {
+        figures.iter().filter_map(|name| self.figures.get(*name).copied()).reduce(|sum, figure| sum + figure)
+    }
+
     /// Says of latencies what they are beyond those of the straight way.
     pub(crate) fn add_what_is_added(&mut self, straight: &Self) {
         let added = straight.figures.iter().filter_map(|(name, value)| {

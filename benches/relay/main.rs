@@ -19,6 +19,7 @@ mod idle;
 mod line;
 mod ours;
 mod pacer;
+mod report;
 mod route;
 mod streams;
 mod table;
@@ -59,7 +60,11 @@ fn main() -> ExitCode {
     if args.test {
         return ExitCode::SUCCESS;
     }
-    match run(&args) {
+    let done = match &args.report {
+        Some(file) => report::report(file).map(|report| print!("{report}")),
+        None => run(&args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("relay: {error}");
@@ -89,11 +94,10 @@ async fn measure(args: &Args) -> Result<()> {
     let mut measures = if args.measures.is_empty() { Measure::value_variants().to_vec() } else { args.measures.clone() };
     // Memory first: see there.
     measures.sort_unstable();
-    let most = if measures.contains(&Measure::Memory) { args.streams.max(args.idle) } else { args.streams };
     let folders = if args.ours.is_empty() { vec![("ours".to_owned(), beside()?)] } else { args.ours.clone() };
     let mut routes = vec![Route::straight(address)?];
     for (name, bin) in folders {
-        let ours = Ours::start(&name, &bin, address, most.into())?;
+        let ours = Ours::start(&name, &bin, address)?;
         routes.push(Route::new(ours.described())?);
         stand.ours.push(ours);
     }
@@ -150,10 +154,14 @@ fn progress(what: &str) {
 
 /// One measure on one route; nothing where it makes no sense.
 async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) -> Result<Option<Figures>> {
+    let ours = stand.ours.iter().find(|ours| ours.name == route.name());
     let load = |pace| Load { streams: args.streams, pace, time: Duration::from_secs_f64(args.seconds) };
     let figures = match measure {
         Measure::Memory if route.described.processes.is_empty() => return Ok(None),
-        Measure::Memory => idle::memory(stand, route, args.idle).await?,
+        Measure::Memory => match ours.map(|ours| ours.again_for(args.idle)).transpose()? {
+            Some(fresh) => idle::memory(stand, &Route::new(fresh.described())?, args.idle).await?,
+            None => idle::memory(stand, route, args.idle).await?,
+        },
         Measure::Steady => streams::measure(stand, route, load(Pace::Rate(args.rate))).await?,
         Measure::Quarter => streams::measure(stand, route, load(Pace::Rate(args.rate / 4.0))).await?,
         Measure::Saturation => streams::measure(stand, route, load(Pace::Window(args.window))).await?,
@@ -166,7 +174,6 @@ async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) ->
         Measure::First => stand.load.spawn(calls::first(route.clone())).await??,
         Measure::Short => stand.load.spawn(calls::short(route.clone())).await??,
         Measure::Handshake => {
-            let ours = stand.ours.iter().find(|ours| ours.described().name == route.name());
             if let Some(ours) = ours {
                 let (proxy, credential) = (ours.proxy.to_string(), ours.credential.clone());
                 stand.load.spawn(calls::handshake_ours(route.clone(), proxy, credential)).await??

@@ -120,7 +120,7 @@ struct Stream {
 
 impl Stream {
     async fn follow(self, what: &'static str, argument: u64) -> Result<()> {
-        let mut connection = self.route.connect().await?;
+        let mut connection = self.route.connect(self.number).await?;
         self.route.ask(&mut connection, what, self.number, argument).await?;
         let (mut stamps, mut next, mut opened) = (Vec::new(), 0, false);
         loop {

@@ -1,0 +1,132 @@
+//! From lines of results to the tables of `docs/benchmark.md`: what was aimed at, what was reached, and all figures.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use crate::{
+    Result,
+    line::{Line, median},
+    table::{BOTH, cell, markdown},
+};
+
+/// The routes whose two ends are programs of their own, as ours are.
+const PAIRS: &[&str] = &["stunnel", "shadowsocks-rust", "shadowsocks-libev"];
+
+/// What is compared with what.
+struct Target {
+    what: &'static str,
+    measure: &'static str,
+    /// Added up.
+    figures: &'static [&'static str],
+    bound: Bound,
+}
+
+/// How much it may be.
+enum Bound {
+    /// At most so many times that of the route.
+    Times(f64, &'static str),
+    /// At least so many times the most of these routes.
+    TimesBest(f64, &'static [&'static str]),
+    /// At most so much by itself.
+    Most(f64, &'static str),
+}
+
+const fn target(what: &'static str, measure: &'static str, figures: &'static [&'static str], bound: Bound) -> Target {
+    Target { what, measure, figures, bound }
+}
+
+const EVERY: &[&str] = &["cpu_server_us", "cpu_client_us", "cpu_bench_us"];
+const ADDED_P50: &[&str] = &["added_p50_us"];
+const ADDED_P99: &[&str] = &["added_p99_us"];
+const SERVER: &[&str] = &["cpu_server_us"];
+const SERVER_BULK: &[&str] = &["cpu_server_s_per_gb"];
+const WALL: &[&str] = &["latency_p50_us"];
+
+const TARGETS: &[Target] = &[
+    target("server CPU per event", "steady", SERVER, Bound::Times(0.5, "nginx")),
+    target("both ends' CPU per event", "steady", BOTH, Bound::Times(0.3, "stunnel")),
+    target("both ends' CPU per event", "steady", BOTH, Bound::Times(0.7, "shadowsocks-rust")),
+    target("added latency per event, p50", "steady", ADDED_P50, Bound::Times(1.0, "shadowsocks-rust")),
+    target("added latency per event, p99", "steady", ADDED_P99, Bound::Times(1.0, "shadowsocks-rust")),
+    target("added latency per event, p50", "quarter", ADDED_P50, Bound::Times(1.0, "shadowsocks-rust")),
+    target("added latency per event, p99", "quarter", ADDED_P99, Bound::Times(1.0, "shadowsocks-rust")),
+    target("events/s", "saturation", &["events_per_s"], Bound::TimesBest(1.3, PAIRS)),
+    target("server memory per idle stream", "memory", &["memory_server_kib"], Bound::Times(0.25, "nginx")),
+    target("server CPU per GB", "bulk", SERVER_BULK, Bound::Times(0.5, "nginx")),
+    target("server CPU per GB", "bulk", SERVER_BULK, Bound::Times(1.2, "shadowsocks-rust")),
+    target("MB/s", "bulk", &["mb_per_s"], Bound::TimesBest(1.5, &["nginx"])),
+    target("hang-up to the upstream's sight, p50", "cancel", &["cancel_p50_ms"], Bound::Most(2.0, "ms")),
+    target("hang-up to the upstream's sight, max", "cancel", &["cancel_max_ms"], Bound::Most(2.0, "ms")),
+    target("added time to first token, p50", "first", ADDED_P50, Bound::Most(150.0, "µs")),
+    target("short request, time, p50", "short", WALL, Bound::Times(0.3, "nginx")),
+    target("short request, CPU of all, caller too", "short", EVERY, Bound::Times(0.3, "nginx")),
+];
+
+/// The tables, from a file of lines.
+pub(crate) fn report(file: &Path) -> Result<String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let lines: Vec<Line> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let mut measures: Vec<&str> = Vec::new();
+    for line in &lines {
+        if !measures.contains(&line.measure.as_str()) {
+            measures.push(&line.measure);
+        }
+    }
+    let mut report = String::from(
+        "## What was aimed at, and what came out\n\n| what | load | ours | beside | ratio | target | met |\n|---|---|--:|--:|--:|--:|---|\n",
+    );
+    for target in TARGETS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(report, "{}", target.row(&lines));
+    }
+    report.push_str("\n## All figures\n");
+    for measure in measures {
+        let of_measure: Vec<_> = lines.iter().filter(|line| line.measure == measure).cloned().collect();
+        let _ = write!(report, "\n### {measure}\n\n{}", markdown(measure, &of_measure));
+    }
+    Ok(report)
+}
+
+impl Target {
+    /// The figure of a route in each round.
+    fn of(&self, lines: &[Line], route: &str) -> Vec<f64> {
+        let those = lines.iter().filter(|line| line.measure == self.measure && line.route == route);
+        those.filter_map(|line| line.sum(self.figures)).collect()
+    }
+
+    fn row(&self, lines: &[Line]) -> String {
+        let ours = self.of(lines, "ours");
+        let (beside, ratios, most, least, target) = match &self.bound {
+            Bound::Times(times, route) => {
+                let theirs = self.of(lines, route);
+                let beside = format!("{route} {}", cell(&theirs));
+                (beside, over(&ours, &theirs), *times, 0.0, format!("≤ {times} ×"))
+            }
+            Bound::TimesBest(times, routes) => {
+                let of = |route: &&'static str| (*route, self.of(lines, route));
+                let best = routes.iter().map(of).max_by(|(_, a), (_, b)| f64::total_cmp(&middle(a), &middle(b)));
+                let (route, theirs) = best.unwrap_or_default();
+                let beside = format!("{route} {}", cell(&theirs));
+                (beside, over(&ours, &theirs), f64::INFINITY, *times, format!("≥ {times} ×"))
+            }
+            Bound::Most(most, unit) => (String::new(), ours.clone(), *most, 0.0, format!("≤ {most} {unit}")),
+        };
+        let ratio = middle(&ratios);
+        let met = match ratio {
+            _ if ratios.is_empty() => "not measured",
+            ratio if ratio <= most && ratio >= least => "yes",
+            _ => "**no**",
+        };
+        let ratio = if beside.is_empty() { String::new() } else { cell(&ratios) };
+        format!("| {} | {} | {} | {beside} | {ratio} | {target} | {met} |", self.what, self.measure, cell(&ours))
+    }
+}
+
+/// Round by round.
+fn over(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
+}
+
+/// The median; nothing is less than anything.
+fn middle(values: &[f64]) -> f64 {
+    if values.is_empty() { f64::NEG_INFINITY } else { median(values.to_vec()) }
+}
