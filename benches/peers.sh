@@ -11,7 +11,7 @@ report=${REPORT:-docs/benchmark.md}
 wanted=${PEERS:-nginx haproxy stunnel shadowsocks-rust shadowsocks-libev}
 tools=$PWD/target/peers
 # No run takes so long, even on a slow machine.
-limit=1500
+limit=1320
 
 folder=$(mktemp -d)
 children=()
@@ -147,6 +147,7 @@ done
 ### The run
 
 arguments=(--seconds 8 --rounds 3 "$@")
+load=$(cut -d' ' -f1 /proc/loadavg)
 began=$(date -u +'%Y-%m-%d %H:%M UTC')
 echo "peers: measuring; up to $((limit / 60)) minutes" >&2
 timeout "$limit" "$bench" --json --peers "$folder/routes.json" --upstream "127.0.0.1:$upstream" "${arguments[@]}" \
@@ -173,6 +174,7 @@ Written by \`bash benches/peers.sh\`, figures and all; nothing here is typed by 
 | date | $began, $((SECONDS / 60)) minutes |
 | commit | $(git describe --always --dirty 2>/dev/null || echo unknown) |
 | machine | $(sed -nE '0,/^model name/s/^model name[^:]*: //p' /proc/cpuinfo), $(nproc) cores$(grep -q '^flags.* hypervisor' /proc/cpuinfo && echo ', virtual'), $(awk '/MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo) |
+| busy before | load average $load |
 | system | $(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r), $(rustc --version) |
 | peers | $(printf '%s, ' "${versions[@]}" | sed 's/, $//') |
 | arguments | \`${arguments[*]}\` |
@@ -196,6 +198,7 @@ writing, its stream and its number; one that is missing, doubled, changed or on 
 | memory | 5,000 streams get their head and one event, and are silent; proportional set size (PSS) per stream above what the process held before; once, in fresh processes |
 | steady | 400 streams, each with 50 events a second of its own beat, begun at random moments; CPU per event, time from write to read, and what is *added*: the quantile of the route less that of the straight way |
 | quarter | the same with an event each 80 ms |
+| flood | the same with 200,000 events a second in all offered; what is not taken in time is left out |
 | saturation | 400 streams that write as fast as they are read: of each, four events at most are on their way |
 | bulk | one answer of known length on one connection |
 | cancel | 20 callers of silent streams close their connections at once; until the upstream sees each; ten times a round |
@@ -203,7 +206,7 @@ writing, its stream and its number; one that is missing, doubled, changed or on 
 | short | a whole small answer, each on a new connection to the near end: with nginx and HAProxy a TLS handshake, with ours none, because the session is there |
 | handshake | connections that are closed when the handshake is over: TLS 1.3, or a session of ours |
 
-CPU is the operating system's clock of each process with all that it has started, to the nanosecond, threads that ended included.
+A row of dashes is a route that did not bear the load. CPU is the operating system's clock of each process with all that it has started, to the nanosecond, threads that ended included.
 
 ## What this shows, and what not
 

@@ -20,15 +20,16 @@ const CALLERS: u16 = 20;
 const TIMES: u16 = 10;
 
 /// Opens so many silent streams; each has got its head and one event.
-async fn open(stand: &Stand, route: &Route, streams: u16) -> Result<Vec<Connection>> {
+async fn open(stand: &mut Stand, route: &Route, streams: u16) -> Result<Vec<Connection>> {
     let turns = Arc::new(Semaphore::new(AT_A_TIME));
+    let batch = stand.upstream.new_batch();
     let mut opening = JoinSet::new();
     for stream in 0..streams {
         let (route, turns) = (route.clone(), turns.clone());
         let one = async move {
             let _turn = turns.acquire().await?;
             let mut connection = route.connect(stream).await?;
-            route.ask(&mut connection, "idle", stream, 0).await?;
+            route.ask(&mut connection, "idle", stream, batch).await?;
             let mut stamps = Vec::new();
             connection.events(&mut stamps).await?;
             match stamps[..] {
@@ -60,7 +61,7 @@ pub(crate) async fn memory(stand: &mut Stand, route: &Route, streams: u16) -> Re
     }
     drop(open);
     for _ in 0..streams {
-        stand.upstream.gone.recv().await.ok_or("the upstream has ended")?;
+        stand.upstream.gone().await?;
     }
     Ok(figures)
 }
@@ -75,7 +76,7 @@ pub(crate) async fn cancel(stand: &mut Stand, route: &Route) -> Result<Figures> 
             drop(connection);
         }
         for _ in 0..CALLERS {
-            let gone = stand.upstream.gone.recv().await.ok_or("the upstream has ended")?;
+            let gone = stand.upstream.gone().await?;
             let left = left.get(usize::from(gone.stream)).ok_or("a stream has gone that was not there")?;
             times.push(figure(gone.seen.saturating_sub(*left)) / 1e6);
         }

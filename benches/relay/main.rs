@@ -127,8 +127,17 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
             progress(&format!("{measure_name}, round {round} of {rounds}: {name}"));
             let figures = timeout(LIMIT, one(stand, route, measure, args)).await;
             let figures = figures.unwrap_or_else(|_| Err(format!("it was not over within {LIMIT:?}").into()));
-            let figures = figures.map_err(|error| format!("{measure_name} of {name}: {error}"))?;
-            let Some(figures) = figures else { continue };
+            let figures = match figures {
+                Ok(None) => continue,
+                Ok(Some(figures)) => figures,
+                // What a peer cannot carry is a result, too: a row without figures.
+                Err(error) if is_peer(stand, route) => {
+                    progress("");
+                    eprintln!("relay: {measure_name} of {name}: {error}");
+                    Figures::new()
+                }
+                Err(error) => return Err(format!("{measure_name} of {name}: {error}").into()),
+            };
             let mut line = Line { measure: measure_name, round, route: name, figures };
             if let Some(straight) = &straight {
                 line.add_what_is_added(straight);
@@ -143,6 +152,10 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
     }
     progress("");
     Ok(lines)
+}
+
+fn is_peer(stand: &Stand, route: &Route) -> bool {
+    !route.described.processes.is_empty() && stand.ours.iter().all(|ours| ours.name != route.name())
 }
 
 /// Shows what is under way, where somebody may look.
@@ -164,6 +177,7 @@ async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) ->
         },
         Measure::Steady => streams::measure(stand, route, load(Pace::Rate(args.rate))).await?,
         Measure::Quarter => streams::measure(stand, route, load(Pace::Rate(args.rate / 4.0))).await?,
+        Measure::Flood => streams::measure(stand, route, load(Pace::Rate(args.flood / f64::from(args.streams)))).await?,
         Measure::Saturation => streams::measure(stand, route, load(Pace::Window(args.window))).await?,
         Measure::Cancel => idle::cancel(stand, route).await?,
         Measure::Bulk => {

@@ -24,6 +24,8 @@ struct Target {
 enum Bound {
     /// At most so many times that of the route.
     Times(f64, &'static str),
+    /// No more than that of the route. What is added can be nothing or less, so it makes no ratio.
+    NotMore(&'static str),
     /// At least so many times the most of these routes.
     TimesBest(f64, &'static [&'static str]),
     /// At most so much by itself.
@@ -45,10 +47,10 @@ const TARGETS: &[Target] = &[
     target("server CPU per event", "steady", SERVER, Bound::Times(0.5, "nginx")),
     target("both ends' CPU per event", "steady", BOTH, Bound::Times(0.3, "stunnel")),
     target("both ends' CPU per event", "steady", BOTH, Bound::Times(0.7, "shadowsocks-rust")),
-    target("added latency per event, p50", "steady", ADDED_P50, Bound::Times(1.0, "shadowsocks-rust")),
-    target("added latency per event, p99", "steady", ADDED_P99, Bound::Times(1.0, "shadowsocks-rust")),
-    target("added latency per event, p50", "quarter", ADDED_P50, Bound::Times(1.0, "shadowsocks-rust")),
-    target("added latency per event, p99", "quarter", ADDED_P99, Bound::Times(1.0, "shadowsocks-rust")),
+    target("added latency per event, p50", "steady", ADDED_P50, Bound::NotMore("shadowsocks-rust")),
+    target("added latency per event, p99", "steady", ADDED_P99, Bound::NotMore("shadowsocks-rust")),
+    target("added latency per event, p50", "quarter", ADDED_P50, Bound::NotMore("shadowsocks-rust")),
+    target("added latency per event, p99", "quarter", ADDED_P99, Bound::NotMore("shadowsocks-rust")),
     target("events/s", "saturation", &["events_per_s"], Bound::TimesBest(1.3, PAIRS)),
     target("server memory per idle stream", "memory", &["memory_server_kib"], Bound::Times(0.25, "nginx")),
     target("server CPU per GB", "bulk", SERVER_BULK, Bound::Times(0.5, "nginx")),
@@ -95,35 +97,37 @@ impl Target {
 
     fn row(&self, lines: &[Line]) -> String {
         let ours = self.of(lines, "ours");
-        let (beside, ratios, most, least, target) = match &self.bound {
-            Bound::Times(times, route) => {
-                let theirs = self.of(lines, route);
-                let beside = format!("{route} {}", cell(&theirs));
-                (beside, over(&ours, &theirs), *times, 0.0, format!("≤ {times} ×"))
-            }
-            Bound::TimesBest(times, routes) => {
+        let (route, theirs) = match &self.bound {
+            Bound::Times(_, route) | Bound::NotMore(route) => (*route, self.of(lines, route)),
+            Bound::TimesBest(_, routes) => {
                 let of = |route: &&'static str| (*route, self.of(lines, route));
-                let best = routes.iter().map(of).max_by(|(_, a), (_, b)| f64::total_cmp(&middle(a), &middle(b)));
-                let (route, theirs) = best.unwrap_or_default();
-                let beside = format!("{route} {}", cell(&theirs));
-                (beside, over(&ours, &theirs), f64::INFINITY, *times, format!("≥ {times} ×"))
+                let most = |(_, a): &(_, Vec<f64>), (_, b): &(_, Vec<f64>)| f64::total_cmp(&middle(a), &middle(b));
+                routes.iter().map(of).max_by(most).unwrap_or_default()
             }
-            Bound::Most(most, unit) => (String::new(), ours.clone(), *most, 0.0, format!("≤ {most} {unit}")),
+            Bound::Most(..) => ("", Vec::new()),
         };
-        let ratio = middle(&ratios);
-        let met = match ratio {
-            _ if ratios.is_empty() => "not measured",
-            ratio if ratio <= most && ratio >= least => "yes",
-            _ => "**no**",
+        let both = || ours.iter().zip(&theirs);
+        let ratios: Vec<_> = both().map(|(ours, theirs)| ours / theirs).collect();
+        let (compared, shown, met, target) = match &self.bound {
+            Bound::Times(times, _) => (&ratios, cell(&ratios), middle(&ratios) <= *times, format!("≤ {times} ×")),
+            Bound::TimesBest(times, _) => (&ratios, cell(&ratios), middle(&ratios) >= *times, format!("≥ {times} ×")),
+            Bound::NotMore(_) => {
+                let differences: Vec<_> = both().map(|(ours, theirs)| ours - theirs).collect();
+                let shown = format!("{} µs apart", cell(&differences));
+                (&ratios, shown, middle(&differences) <= 0.0, "not more".to_owned())
+            }
+            Bound::Most(most, unit) => (&ours, String::new(), middle(&ours) <= *most, format!("≤ {most} {unit}")),
         };
-        let ratio = if beside.is_empty() { String::new() } else { cell(&ratios) };
-        format!("| {} | {} | {} | {beside} | {ratio} | {target} | {met} |", self.what, self.measure, cell(&ours))
+        let met = if compared.is_empty() {
+            "not measured"
+        } else if met {
+            "yes"
+        } else {
+            "**no**"
+        };
+        let beside = format!("{route} {}", if route.is_empty() { String::new() } else { cell(&theirs) });
+        format!("| {} | {} | {} | {beside} | {shown} | {target} | {met} |", self.what, self.measure, cell(&ours))
     }
-}
-
-/// Round by round.
-fn over(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
-    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
 }
 
 /// The median; nothing is less than anything.

@@ -63,8 +63,13 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
     };
     let mut streams = JoinSet::new();
     for stream in 0..load.streams {
-        let one =
-            Stream { route: route.clone(), number: stream, open: open.clone(), tally: tally.clone(), credit: credit.clone() };
+        let one = Stream {
+            route: route.clone(),
+            number: stream,
+            open: open.clone(),
+            tally: tally.clone(),
+            credit: credit.as_ref().map(|credit| credit.0.clone()),
+        };
         streams.spawn_on(one.follow(what, argument), &stand.load);
     }
     let work = async {
@@ -88,7 +93,6 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
         },
     };
     streams.shutdown().await;
-    credit.iter().flat_map(|credit| credit.iter()).for_each(Semaphore::close);
     figures
 }
 

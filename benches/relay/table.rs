@@ -14,7 +14,7 @@ fn columns(measure: &str) -> &'static [Column] {
             ("server before, MiB", &["memory_server_before_mib"]),
             ("client before, MiB", &["memory_client_before_mib"]),
         ],
-        "steady" | "quarter" => &[
+        "steady" | "quarter" | "flood" => &[
             ("events/s", &["events_per_s"]),
             ("server, µs CPU", &["cpu_server_us"]),
             ("client, µs CPU", &["cpu_client_us"]),
