@@ -35,23 +35,40 @@ async fn to_the_end(connection: &mut Connection) -> Result<u64> {
     Ok(bytes)
 }
 
-/// From the request to the first token, on a connection that is there already.
-pub(crate) async fn first(route: Route) -> Result<Figures> {
-    let mut connection = route.connect(0).await?;
-    let (mut times, mut stamps) = (Vec::new(), Vec::new());
+/// From the request to the first token, on a connection that is there already; each call beside one that goes straight, because
+/// a processor that has just slept is slower than one that has not.
+pub(crate) async fn first(route: Route, straight: Route) -> Result<Figures> {
+    let (mut through, mut beside) = (route.connect(0).await?, straight.connect(0).await?);
+    let (mut times, mut times_beside) = (Vec::new(), Vec::new());
     let cost = Cost::begin(&route)?;
     for _ in 0..CALLS {
-        let asked = clock::now();
-        route.ask(&mut connection, "first", 0, 0).await?;
-        connection.events(&mut stamps).await?;
-        times.push(figure(clock::now() - asked) / 1e3);
-        if stamps.len() != 1 || to_the_end(&mut connection).await? > 0 {
-            return Err("an answer of one event had another number of them".into());
-        }
+        times_beside.push(first_token(&mut beside, &straight).await?);
+        times.push(first_token(&mut through, &route).await?);
     }
     let mut figures = cost.end()?.each(CALLS);
-    figures.append(&mut latencies(times));
+    // It has made twice as many.
+    figures.remove("cpu_bench_us");
+    let beside = latencies(times_beside);
+    for (name, value) in latencies(times) {
+        if let (Some(share), Some(beside)) = (name.strip_prefix("latency_"), beside.get(&name)) {
+            figures.insert(format!("added_{share}"), value - beside);
+        }
+        figures.insert(name, value);
+    }
     Ok(figures)
+}
+
+/// Microseconds.
+async fn first_token(connection: &mut Connection, route: &Route) -> Result<f64> {
+    let mut stamps = Vec::new();
+    let asked = clock::now();
+    route.ask(connection, "first", 0, 0).await?;
+    connection.events(&mut stamps).await?;
+    let took = clock::now() - asked;
+    if stamps.len() != 1 || to_the_end(connection).await? > 0 {
+        return Err("an answer of one event had another number of them".into());
+    }
+    Ok(figure(took) / 1e3)
 }
 
 /// A short answer, each on a new connection to the near end: connecting, asking, reading, closing.
@@ -87,8 +104,9 @@ pub(crate) async fn bulk(route: Route, bytes: u64) -> Result<Figures> {
     Ok(figures)
 }
 
-/// A TLS handshake with the server, for the routes that begin with one.
+/// A whole TLS handshake with the server, for the routes that begin with one.
 pub(crate) async fn handshake_tls(route: Route) -> Result<Figures> {
+    let route = route.without_resumption()?;
     let mut times = Vec::new();
     let cost = Cost::begin(&route)?;
     for _ in 0..HANDSHAKES {

@@ -22,9 +22,9 @@ mod pacer;
 mod report;
 mod route;
 mod streams;
+mod system;
 mod table;
 mod upstream;
-mod usage;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -32,7 +32,6 @@ use args::{Args, Measure};
 use clap::{Parser as _, ValueEnum as _};
 use cost::Figures;
 use line::Line;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ours::Ours;
 use route::Route;
 use streams::{Load, Pace};
@@ -75,8 +74,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     // Before the programs are started, which inherit it.
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    system::raise_file_limit()?;
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
@@ -185,7 +183,10 @@ async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) ->
             let bytes = (args.bulk * 1e9) as u64;
             stand.load.spawn(calls::bulk(route.clone(), bytes)).await??
         }
-        Measure::First => stand.load.spawn(calls::first(route.clone())).await??,
+        Measure::First => {
+            let straight = Route::straight(stand.upstream.address)?;
+            stand.load.spawn(calls::first(route.clone(), straight)).await??
+        }
         Measure::Short => stand.load.spawn(calls::short(route.clone())).await??,
         Measure::Handshake => {
             if let Some(ours) = ours {

@@ -125,7 +125,7 @@ impl Target {
         } else {
             "**no**"
         };
-        let beside = format!("{route} {}", if route.is_empty() { String::new() } else { cell(&theirs) });
+        let beside = if route.is_empty() { String::new() } else { format!("{route} {}", cell(&theirs)) };
         format!("| {} | {} | {} | {beside} | {shown} | {target} | {met} |", self.what, self.measure, cell(&ours))
     }
 }

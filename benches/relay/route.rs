@@ -9,6 +9,7 @@ use std::{
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
@@ -19,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use crate::{
     Result,
     call::{Connection, Io},
-    usage,
+    system,
 };
 
 /// A way, as `--peers` describes it.
@@ -50,8 +51,14 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn new(described: Described) -> Result<Self> {
-        let tls = described.certificate.as_deref().map(connector).transpose()?;
+        let tls = described.certificate.as_deref().map(|file| connector(file, Resumption::default())).transpose()?;
         Ok(Self { described, tls })
+    }
+
+    /// The same, with a whole handshake for each connection. Otherwise tickets are used, where the server gives them.
+    pub(crate) fn without_resumption(self) -> Result<Self> {
+        let tls = self.described.certificate.as_deref().map(|file| connector(file, Resumption::disabled())).transpose()?;
+        Ok(Self { tls, ..self })
     }
 
     /// The shortest of all: what it takes is what the load itself takes.
@@ -89,14 +96,14 @@ impl Route {
 
     /// The CPU time so far of each kind of process of the way, ns, and of the bench itself under `bench`.
     pub(crate) fn cpu(&self) -> Result<BTreeMap<String, u64>> {
-        let mut cpu = self.of_each(usage::cpu)?;
-        cpu.insert("bench".to_owned(), usage::own()?);
+        let mut cpu = self.of_each(system::cpu)?;
+        cpu.insert("bench".to_owned(), system::own()?);
         Ok(cpu)
     }
 
     /// The memory of each kind of process of the way, bytes.
     pub(crate) fn memory(&self) -> Result<BTreeMap<String, u64>> {
-        self.of_each(usage::memory)
+        self.of_each(system::memory)
     }
 
     fn of_each(&self, used: impl Fn(u32) -> Result<u64>) -> Result<BTreeMap<String, u64>> {
@@ -106,16 +113,17 @@ impl Route {
 }
 
 /// TLS 1.3 with the cipher of all the others.
-fn connector(certificate: &Path) -> Result<TlsConnector> {
+fn connector(certificate: &Path, resumption: Resumption) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(certificate)? {
         roots.add(certificate?)?;
     }
     let suite = aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384;
     let provider = CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.resumption = resumption;
     Ok(TlsConnector::from(Arc::new(config)))
 }

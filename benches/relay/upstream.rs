@@ -15,6 +15,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
 };
 
 use tokio::{
@@ -22,6 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::{Semaphore, mpsc::UnboundedReceiver, mpsc::UnboundedSender, mpsc::unbounded_channel},
+    time::sleep,
 };
 
 use crate::{
@@ -32,6 +34,8 @@ use crate::{
 
 /// Largest head of a request that is read, bytes.
 const HEAD: usize = 64 << 10;
+/// Until the next attempt to accept after one that failed.
+const RETRY: Duration = Duration::from_millis(10);
 /// Bytes of a write of `bulk`.
 const PIECE: usize = 64 << 10;
 
@@ -132,10 +136,13 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     loop {
-        // Nothing but a lack of files makes it fail, and that shows at the load's end.
-        let Ok((socket, _)) = listener.accept().await else { continue };
-        let shared = shared.clone();
-        tokio::spawn(async move { serve(socket, &shared).await });
+        if let Ok((socket, _)) = listener.accept().await {
+            let shared = shared.clone();
+            tokio::spawn(async move { serve(socket, &shared).await });
+        } else {
+            // It is out of files: some may be free again soon.
+            sleep(RETRY).await;
+        }
     }
 }
 
