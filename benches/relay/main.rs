@@ -66,6 +66,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            progress("");
             eprintln!("relay: {error}");
             ExitCode::FAILURE
         }

@@ -74,7 +74,7 @@ pub(crate) fn report(file: &Path) -> Result<String> {
         }
     }
     let mut report = String::from(
-        "## What was aimed at, and what came out\n\n| what | load | ours | beside | ratio | target | met |\n|---|---|--:|--:|--:|--:|---|\n",
+        "## What was aimed at, and what came out\n\n| what | measure | ours | beside | ratio | target | met |\n|---|---|--:|--:|--:|--:|---|\n",
     );
     for target in TARGETS {
         // Writing to a String cannot fail.

@@ -1,5 +1,7 @@
 //! Results for reading: of each figure the median of the rounds, and between which values they lay.
 
+use std::fmt::Write as _;
+
 use crate::line::{Line, median};
 
 /// A column: its head, and the figures that are added up in it. The heads of a measure name no unit twice.
@@ -55,19 +57,24 @@ fn columns(measure: &str) -> &'static [Column] {
 /// Both ends of a pair, or the one that there is.
 pub(crate) const BOTH: &[&str] = &["cpu_server_us", "cpu_client_us"];
 
-/// The lines of one measure for a terminal: a row a route, a column a figure.
+/// The lines of one measure for a terminal: a column a route, a row a figure, so that it stays narrow.
 pub(crate) fn text(measure: &str, lines: &[Line]) -> String {
     let rows = rows(measure, lines);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
-    let aligned = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate();
-        let cells =
-            cells.map(|(at, (cell, width))| if at == 0 { format!("  {cell:<width$}") } else { format!("  {cell:>width$}") });
-        cells.collect::<String>() + "\n"
-    };
-    let body: String = rows.iter().map(aligned).collect();
-    format!("{measure}\n{body}")
+    let width = |row: &Vec<String>| row.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = rows.iter().map(width).collect();
+    let mut text = String::new();
+    for figure in 0..rows[0].len() {
+        for (row, width) in rows.iter().zip(&widths) {
+            // Writing to a String cannot fail.
+            let _ = match (row[figure].as_str(), text.ends_with('\n') || text.is_empty()) {
+                ("", _) => write!(text, "{measure:<width$}"),
+                (head, true) => write!(text, "{head:<width$}"),
+                (cell, false) => write!(text, "   {cell:>width$}"),
+            };
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// The same in Markdown.
