@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 
 /// What the relay costs, end to end, beside the straight way and beside its peers.
 #[derive(Debug, Parser)]
-#[command(name = "relay", max_term_width = 100)]
+#[command(name = "relay", max_term_width = 100, args_override_self = true)]
 pub(crate) struct Args {
     /// What to measure [default: all]
     #[arg(value_enum)]
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Events a second of each stream in the steady load
     #[arg(long, default_value_t = 50.0)]
     pub(crate) rate: f64,
+    /// Events a second of all streams together in the flood
+    #[arg(long, default_value_t = 200_000.0)]
+    pub(crate) flood: f64,
     /// Events of a stream that may be on their way at saturation
     #[arg(long, default_value_t = 4)]
     pub(crate) window: usize,
@@ -44,6 +47,9 @@ pub(crate) struct Args {
     /// Print the results as lines of JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Measure nothing: print the tables, in Markdown, of what --json has printed into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// What cargo passes
     #[arg(long, hide = true)]
     bench: bool,
@@ -60,6 +66,8 @@ pub(crate) enum Measure {
     Steady,
     /// The same at a quarter of the pace
     Quarter,
+    /// What is carried where more is offered than most routes can carry
+    Flood,
     /// Events per second where all streams write as fast as they are read
     Saturation,
     /// One large answer on one connection

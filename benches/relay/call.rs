@@ -34,6 +34,7 @@ enum Body {
 
 /// A connection, on which one request is made after the other.
 pub(crate) struct Connection {
+    host: String,
     io: Box<dyn Io>,
     heard: BytesMut,
     body: Body,
@@ -42,16 +43,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(io: Box<dyn Io>) -> Self {
-        Self { io, heard: BytesMut::new(), body: Body::Over, begun: BytesMut::new() }
+    pub(crate) fn new(io: Box<dyn Io>, host: String) -> Self {
+        Self { host, io, heard: BytesMut::new(), body: Body::Over, begun: BytesMut::new() }
     }
 
     /// Sends a request and reads the answer's head.
-    pub(crate) async fn ask(&mut self, host: &str, path: &str) -> Result<()> {
+    pub(crate) async fn ask(&mut self, path: &str) -> Result<()> {
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer sk-bench\r\ncontent-type: application/json\r\n\
-             accept: text/event-stream\r\nuser-agent: bench\r\ncontent-length: {}\r\n\r\n{BODY}",
-            BODY.len()
+             accept: text/event-stream\r\nuser-agent: bench\r\ncontent-length: {length}\r\n\r\n{BODY}",
+            host = self.host,
+            length = BODY.len()
         );
         self.io.write_all(request.as_bytes()).await?;
         self.io.flush().await?;

@@ -35,23 +35,40 @@ async fn to_the_end(connection: &mut Connection) -> Result<u64> {
     Ok(bytes)
 }
 
-/// From the request to the first token, on a connection that is there already.
-pub(crate) async fn first(route: Route) -> Result<Figures> {
-    let mut connection = route.connect().await?;
-    let (mut times, mut stamps) = (Vec::new(), Vec::new());
+/// From the request to the first token, on a connection that is there already; each call beside one that goes straight, because
+/// a processor that has just slept is slower than one that has not.
+pub(crate) async fn first(route: Route, straight: Route) -> Result<Figures> {
+    let (mut through, mut beside) = (route.connect(0).await?, straight.connect(0).await?);
+    let (mut times, mut times_beside) = (Vec::new(), Vec::new());
     let cost = Cost::begin(&route)?;
     for _ in 0..CALLS {
-        let asked = clock::now();
-        route.ask(&mut connection, "first", 0, 0).await?;
-        connection.events(&mut stamps).await?;
-        times.push(figure(clock::now() - asked) / 1e3);
-        if stamps.len() != 1 || to_the_end(&mut connection).await? > 0 {
-            return Err("an answer of one event had another number of them".into());
-        }
+        times_beside.push(first_token(&mut beside, &straight).await?);
+        times.push(first_token(&mut through, &route).await?);
     }
     let mut figures = cost.end()?.each(CALLS);
-    figures.append(&mut latencies(times));
+    // It has made twice as many.
+    figures.remove("cpu_bench_us");
+    let beside = latencies(times_beside);
+    for (name, value) in latencies(times) {
+        if let (Some(share), Some(beside)) = (name.strip_prefix("latency_"), beside.get(&name)) {
+            figures.insert(format!("added_{share}"), value - beside);
+        }
+        figures.insert(name, value);
+    }
     Ok(figures)
+}
+
+/// Microseconds.
+async fn first_token(connection: &mut Connection, route: &Route) -> Result<f64> {
+    let mut stamps = Vec::new();
+    let asked = clock::now();
+    route.ask(connection, "first", 0, 0).await?;
+    connection.events(&mut stamps).await?;
+    let took = clock::now() - asked;
+    if stamps.len() != 1 || to_the_end(connection).await? > 0 {
+        return Err("an answer of one event had another number of them".into());
+    }
+    Ok(figure(took) / 1e3)
 }
 
 /// A short answer, each on a new connection to the near end: connecting, asking, reading, closing.
@@ -60,7 +77,7 @@ pub(crate) async fn short(route: Route) -> Result<Figures> {
     let cost = Cost::begin(&route)?;
     for _ in 0..CALLS {
         let began = clock::now();
-        let mut connection = route.connect().await?;
+        let mut connection = route.connect(0).await?;
         route.ask(&mut connection, "short", 0, 0).await?;
         if to_the_end(&mut connection).await? == 0 {
             return Err("a document was empty".into());
@@ -74,7 +91,7 @@ pub(crate) async fn short(route: Route) -> Result<Figures> {
 
 /// One answer of so many bytes on one connection.
 pub(crate) async fn bulk(route: Route, bytes: u64) -> Result<Figures> {
-    let mut connection = route.connect().await?;
+    let mut connection = route.connect(0).await?;
     let (began, cost) = (Instant::now(), Cost::begin(&route)?);
     route.ask(&mut connection, "bulk", 0, bytes).await?;
     let got = to_the_end(&mut connection).await?;
@@ -87,13 +104,14 @@ pub(crate) async fn bulk(route: Route, bytes: u64) -> Result<Figures> {
     Ok(figures)
 }
 
-/// A TLS handshake with the server, for the routes that begin with one.
+/// A whole TLS handshake with the server, for the routes that begin with one.
 pub(crate) async fn handshake_tls(route: Route) -> Result<Figures> {
+    let route = route.without_resumption()?;
     let mut times = Vec::new();
     let cost = Cost::begin(&route)?;
     for _ in 0..HANDSHAKES {
         let began = clock::now();
-        drop(route.connect().await?);
+        drop(route.connect(0).await?);
         times.push(figure(clock::now() - began) / 1e3);
     }
     let mut figures = cost.end()?.each(HANDSHAKES);
@@ -113,6 +131,8 @@ pub(crate) async fn handshake_ours(route: Route, proxy: String, credential: Stri
         client.close(FAREWELL).await;
     }
     let mut figures = cost.end()?.each(HANDSHAKES);
+    // The gateway had nothing to do: the client is the bench.
+    figures.remove("cpu_client_us");
     figures.append(&mut latencies(times));
     Ok(figures)
 }

@@ -11,7 +11,6 @@ use crate::{
     cost::Figures,
     line::{figure, quantile},
     route::Route,
-    usage,
 };
 
 /// How many are opened at a time.
@@ -21,15 +20,16 @@ const CALLERS: u16 = 20;
 const TIMES: u16 = 10;
 
 /// Opens so many silent streams; each has got its head and one event.
-async fn open(stand: &Stand, route: &Route, streams: u16) -> Result<Vec<Connection>> {
+async fn open(stand: &mut Stand, route: &Route, streams: u16) -> Result<Vec<Connection>> {
     let turns = Arc::new(Semaphore::new(AT_A_TIME));
+    let batch = stand.upstream.new_batch();
     let mut opening = JoinSet::new();
     for stream in 0..streams {
         let (route, turns) = (route.clone(), turns.clone());
         let one = async move {
             let _turn = turns.acquire().await?;
-            let mut connection = route.connect().await?;
-            route.ask(&mut connection, "idle", stream, 0).await?;
+            let mut connection = route.connect(stream).await?;
+            route.ask(&mut connection, "idle", stream, batch).await?;
             let mut stamps = Vec::new();
             connection.events(&mut stamps).await?;
             match stamps[..] {
@@ -51,18 +51,17 @@ async fn open(stand: &Stand, route: &Route, streams: u16) -> Result<Vec<Connecti
 
 /// The memory of each process per open stream, above what it held before.
 pub(crate) async fn memory(stand: &mut Stand, route: &Route, streams: u16) -> Result<Figures> {
-    let processes = &route.described.processes;
-    let before = processes.values().map(|pid| usage::memory(*pid)).collect::<Result<Vec<_>>>()?;
+    let before = route.memory()?;
     let open = open(stand, route, streams).await?;
     let mut figures = Figures::new();
-    for ((name, pid), before) in processes.iter().zip(before) {
-        let grown = figure(usage::memory(*pid)?) - figure(before);
-        figures.insert(format!("memory_{name}_kib"), grown / 1024.0 / f64::from(streams));
+    for (name, after) in route.memory()? {
+        let before = before.get(&name).copied().unwrap_or_default();
+        figures.insert(format!("memory_{name}_kib"), (figure(after) - figure(before)) / 1024.0 / f64::from(streams));
         figures.insert(format!("memory_{name}_before_mib"), figure(before) / f64::from(1 << 20));
     }
     drop(open);
     for _ in 0..streams {
-        stand.upstream.gone.recv().await.ok_or("the upstream has ended")?;
+        stand.upstream.gone().await?;
     }
     Ok(figures)
 }
@@ -77,7 +76,7 @@ pub(crate) async fn cancel(stand: &mut Stand, route: &Route) -> Result<Figures> 
             drop(connection);
         }
         for _ in 0..CALLERS {
-            let gone = stand.upstream.gone.recv().await.ok_or("the upstream has ended")?;
+            let gone = stand.upstream.gone().await?;
             let left = left.get(usize::from(gone.stream)).ok_or("a stream has gone that was not there")?;
             times.push(figure(gone.seen.saturating_sub(*left)) / 1e6);
         }

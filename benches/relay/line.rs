@@ -36,13 +36,20 @@ pub(crate) const fn figure(count: u64) -> f64 {
 }
 
 impl Line {
-    /// Says of latencies what they are beyond those of the straight way.
+    /// These figures together, as many of them as there are; nothing if there is none.
+    pub(crate) fn sum(&self, figures: &[&str]) -> Option<f64> {
+        figures.iter().filter_map(|name| self.figures.get(*name).copied()).reduce(|sum, figure| sum + figure)
+    }
+
+    /// Says of latencies what they are beyond those of the straight way, unless the measure has done so.
     pub(crate) fn add_what_is_added(&mut self, straight: &Self) {
         let added = straight.figures.iter().filter_map(|(name, value)| {
             let name = name.strip_prefix("latency_")?;
             Some((format!("added_{name}"), self.figures.get(&format!("latency_{name}"))? - value))
         });
         let added: Vec<_> = added.collect();
-        self.figures.extend(added);
+        for (name, value) in added {
+            self.figures.entry(name).or_insert(value);
+        }
     }
 }

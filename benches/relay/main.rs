@@ -19,11 +19,12 @@ mod idle;
 mod line;
 mod ours;
 mod pacer;
+mod report;
 mod route;
 mod streams;
+mod system;
 mod table;
 mod upstream;
-mod usage;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -31,7 +32,6 @@ use args::{Args, Measure};
 use clap::{Parser as _, ValueEnum as _};
 use cost::Figures;
 use line::Line;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ours::Ours;
 use route::Route;
 use streams::{Load, Pace};
@@ -59,9 +59,14 @@ fn main() -> ExitCode {
     if args.test {
         return ExitCode::SUCCESS;
     }
-    match run(&args) {
+    let done = match &args.report {
+        Some(file) => report::report(file).map(|report| print!("{report}")),
+        None => run(&args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            progress("");
             eprintln!("relay: {error}");
             ExitCode::FAILURE
         }
@@ -70,8 +75,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     // Before the programs are started, which inherit it.
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    system::raise_file_limit()?;
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
@@ -89,11 +93,10 @@ async fn measure(args: &Args) -> Result<()> {
     let mut measures = if args.measures.is_empty() { Measure::value_variants().to_vec() } else { args.measures.clone() };
     // Memory first: see there.
     measures.sort_unstable();
-    let most = if measures.contains(&Measure::Memory) { args.streams.max(args.idle) } else { args.streams };
     let folders = if args.ours.is_empty() { vec![("ours".to_owned(), beside()?)] } else { args.ours.clone() };
     let mut routes = vec![Route::straight(address)?];
     for (name, bin) in folders {
-        let ours = Ours::start(&name, &bin, address, most.into())?;
+        let ours = Ours::start(&name, &bin, address)?;
         routes.push(Route::new(ours.described())?);
         stand.ours.push(ours);
     }
@@ -123,8 +126,17 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
             progress(&format!("{measure_name}, round {round} of {rounds}: {name}"));
             let figures = timeout(LIMIT, one(stand, route, measure, args)).await;
             let figures = figures.unwrap_or_else(|_| Err(format!("it was not over within {LIMIT:?}").into()));
-            let figures = figures.map_err(|error| format!("{measure_name} of {name}: {error}"))?;
-            let Some(figures) = figures else { continue };
+            let figures = match figures {
+                Ok(None) => continue,
+                Ok(Some(figures)) => figures,
+                // What a peer cannot carry is a result, too: a row without figures.
+                Err(error) if is_peer(stand, route) => {
+                    progress("");
+                    eprintln!("relay: {measure_name} of {name}: {error}");
+                    Figures::new()
+                }
+                Err(error) => return Err(format!("{measure_name} of {name}: {error}").into()),
+            };
             let mut line = Line { measure: measure_name, round, route: name, figures };
             if let Some(straight) = &straight {
                 line.add_what_is_added(straight);
@@ -141,6 +153,10 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
     Ok(lines)
 }
 
+fn is_peer(stand: &Stand, route: &Route) -> bool {
+    !route.described.processes.is_empty() && stand.ours.iter().all(|ours| ours.name != route.name())
+}
+
 /// Shows what is under way, where somebody may look.
 fn progress(what: &str) {
     if std::io::stderr().is_terminal() {
@@ -150,12 +166,17 @@ fn progress(what: &str) {
 
 /// One measure on one route; nothing where it makes no sense.
 async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) -> Result<Option<Figures>> {
+    let ours = stand.ours.iter().find(|ours| ours.name == route.name());
     let load = |pace| Load { streams: args.streams, pace, time: Duration::from_secs_f64(args.seconds) };
     let figures = match measure {
         Measure::Memory if route.described.processes.is_empty() => return Ok(None),
-        Measure::Memory => idle::memory(stand, route, args.idle).await?,
+        Measure::Memory => match ours.map(|ours| ours.again_for(args.idle)).transpose()? {
+            Some(fresh) => idle::memory(stand, &Route::new(fresh.described())?, args.idle).await?,
+            None => idle::memory(stand, route, args.idle).await?,
+        },
         Measure::Steady => streams::measure(stand, route, load(Pace::Rate(args.rate))).await?,
         Measure::Quarter => streams::measure(stand, route, load(Pace::Rate(args.rate / 4.0))).await?,
+        Measure::Flood => streams::measure(stand, route, load(Pace::Rate(args.flood / f64::from(args.streams)))).await?,
         Measure::Saturation => streams::measure(stand, route, load(Pace::Window(args.window))).await?,
         Measure::Cancel => idle::cancel(stand, route).await?,
         Measure::Bulk => {
@@ -163,10 +184,12 @@ async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) ->
             let bytes = (args.bulk * 1e9) as u64;
             stand.load.spawn(calls::bulk(route.clone(), bytes)).await??
         }
-        Measure::First => stand.load.spawn(calls::first(route.clone())).await??,
+        Measure::First => {
+            let straight = Route::straight(stand.upstream.address)?;
+            stand.load.spawn(calls::first(route.clone(), straight)).await??
+        }
         Measure::Short => stand.load.spawn(calls::short(route.clone())).await??,
         Measure::Handshake => {
-            let ours = stand.ours.iter().find(|ours| ours.described().name == route.name());
             if let Some(ours) = ours {
                 let (proxy, credential) = (ours.proxy.to_string(), ours.credential.clone());
                 stand.load.spawn(calls::handshake_ours(route.clone(), proxy, credential)).await??

@@ -1,10 +1,10 @@
 //! Our own two ends, started as a user starts them.
 
 use std::{
-    fs,
+    fmt, fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -18,15 +18,15 @@ use crate::{Result, route::Described};
 /// A process that is not ready by then will never be.
 const READY: Duration = Duration::from_secs(15);
 
-/// Requests at once that a server's default settings allow a gateway: it has two sessions, and the first may come late.
-const EXCHANGES: usize = 400;
+/// The most callers of one gateway, some fewer than it allows.
+const CALLERS: u16 = 4000;
 
-/// A server and a gateway. Dropping it ends both.
+/// A server and what calls through it. Dropping it ends all.
 pub(crate) struct Ours {
+    pub(crate) name: String,
+    pub(crate) bin: PathBuf,
     server: Process,
-    gateway: Process,
-    name: String,
-    near: SocketAddr,
+    gateways: Vec<(Process, SocketAddr)>,
     pub(crate) proxy: SocketAddr,
     pub(crate) credential: String,
     upstream: SocketAddr,
@@ -34,47 +34,56 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// Starts the binaries of the folder `bin`, for calls to `upstream`, of which there will be so many at once.
-    pub(crate) fn start(name: &str, bin: &Path, upstream: SocketAddr, streams: usize) -> Result<Self> {
+    /// Starts the binaries of the folder `bin` with default settings, for calls to `upstream`.
+    pub(crate) fn start(name: &str, bin: &Path, upstream: SocketAddr) -> Result<Self> {
+        Self::configured(name, bin, upstream, "", 1)
+    }
+
+    /// The same again with fresh processes, for more streams at once than default settings allow: the one setting is the server's
+    /// limit of requests in a session.
+    pub(crate) fn again_for(&self, streams: u16) -> Result<Self> {
+        let settings = format!("[limits]\nexchanges = {streams}\n");
+        Self::configured(&self.name, &self.bin, self.upstream, &settings, streams.div_ceil(CALLERS))
+    }
+
+    fn configured(name: &str, bin: &Path, upstream: SocketAddr, settings: &str, gateways: u16) -> Result<Self> {
         let folder = TempDir::new()?;
-        let (settings, nothing) = (folder.path().join("server.toml"), folder.path().join("gateway.toml"));
-        // The one setting that is no default, and that only where the default would refuse the load.
-        let limits = if streams > EXCHANGES { format!("[limits]\nexchanges = {streams}\n") } else { String::new() };
-        fs::write(&settings, limits)?;
-        fs::write(&nothing, "")?;
+        let (server_file, gateway_file) = (folder.path().join("server.toml"), folder.path().join("gateway.toml"));
+        fs::write(&server_file, settings)?;
+        fs::write(&gateway_file, "")?;
 
         let server = || {
             let mut command = program(&bin.join("xllm-proxy"), folder.path());
-            command.arg("--config").arg(&settings).arg("--data-dir").arg(folder.path().join("data"));
+            command.arg("--config").arg(&server_file).arg("--data-dir").arg(folder.path().join("data"));
             command
         };
-        let added =
-            server().args(["client", "add", "bench"]).stdout(Stdio::piped()).output().map_err(|error| missing(bin, &error))?;
+        let added = server().args(["client", "add", "bench"]).stdout(Stdio::piped()).output();
+        let added = added.map_err(|error| missing(bin, &error))?;
         let credential = String::from_utf8(added.stdout)?.trim().to_owned();
         if !credential.starts_with("xllm1_") {
             return Err(format!("xllm-proxy made no key: {}", String::from_utf8_lossy(&added.stderr)).into());
         }
         let allow = format!("http://{upstream}");
-        let started = server().args(["--listen", "127.0.0.1:0", "--allow", &allow]).spawn();
-        let mut server = Process(started.map_err(|error| missing(bin, &error))?);
-        let proxy = server.said("serving listen=")?.parse()?;
-
-        let mut gateway = program(&bin.join("xllm"), folder.path());
-        gateway.args(["gateway", "--listen", "127.0.0.1:0", "--proxy-url", &format!("http://{proxy}"), "--config"]);
-        let started = gateway.arg(&nothing).env("XLLM_PROXY_KEY", &credential).spawn();
-        let mut gateway = Process(started.map_err(|error| missing(bin, &error))?);
-        let near = gateway.said("gateway on http://")?.parse()?;
-        Ok(Self { server, gateway, name: name.to_owned(), near, proxy, credential, upstream, _folder: folder })
+        let (server, proxy) = Process::start(server().args(["--listen", "127.0.0.1:0", "--allow", &allow]), "serving listen=")
+            .map_err(|error| missing(bin, &error))?;
+        let gateway = |_| {
+            let mut gateway = program(&bin.join("xllm"), folder.path());
+            gateway.args(["gateway", "--listen", "127.0.0.1:0", "--proxy-url", &format!("http://{proxy}"), "--config"]);
+            gateway.arg(&gateway_file).env("XLLM_PROXY_KEY", &credential);
+            Process::start(&mut gateway, "gateway on http://").map_err(|error| missing(bin, &error).into())
+        };
+        let gateways = (0..gateways).map(gateway).collect::<Result<_>>()?;
+        Ok(Self { name: name.to_owned(), bin: bin.to_owned(), server, gateways, proxy, credential, upstream, _folder: folder })
     }
 
     pub(crate) fn described(&self) -> Described {
-        let processes = [("server", &self.server), ("client", &self.gateway)];
+        let clients = self.gateways.iter().map(|(process, _)| process.0.id()).collect();
         Described {
             name: self.name.clone(),
-            connect: self.near,
+            connect: self.gateways.iter().map(|(_, near)| *near).collect(),
             prefix: format!("/x/http/{}", self.upstream),
             certificate: None,
-            processes: processes.map(|(name, process)| (name.to_owned(), process.0.id())).into(),
+            processes: [("server".to_owned(), vec![self.server.0.id()]), ("client".to_owned(), clients)].into(),
         }
     }
 }
@@ -87,18 +96,19 @@ fn program(file: &Path, home: &Path) -> Command {
     command
 }
 
-fn missing(bin: &Path, error: &std::io::Error) -> String {
+fn missing(bin: &Path, error: &dyn fmt::Display) -> String {
     let folder = bin.display();
-    format!("{folder}: {error}; it needs xllm-proxy and xllm: cargo build --release -p xllm-proxy -p xllm")
+    format!("{error}\n{folder} needs xllm-proxy and xllm: cargo build --release -p xllm-proxy -p xllm")
 }
 
 /// A child that ends with its handle.
 struct Process(Child);
 
 impl Process {
-    /// The address that it says behind these words, once it is ready. What it says later is read and forgotten.
-    fn said(&mut self, words: &'static str) -> Result<String> {
-        let log = BufReader::new(self.0.stderr.take().ok_or("its log has been taken already")?);
+    /// Starts it, and waits for the address that it says behind these words. What it says later is read and forgotten.
+    fn start(command: &mut Command, words: &'static str) -> Result<(Self, SocketAddr)> {
+        let mut process = Self(command.spawn()?);
+        let log = BufReader::new(process.0.stderr.take().ok_or("its log has been taken already")?);
         let (sender, ready) = mpsc::channel();
         thread::spawn(move || {
             let mut before = String::new();
@@ -113,8 +123,9 @@ impl Process {
             }
             sender.map(|sender| sender.send(Err(before)))
         });
-        let said = ready.recv_timeout(READY).map_err(|_| format!("no process said \"{words}\" within {READY:?}"))?;
-        said.map_err(|log| format!("a process ended before it was ready:\n{log}").into())
+        let said = ready.recv_timeout(READY).map_err(|_| format!("nothing said \"{words}\" within {READY:?}"))?;
+        let address = said.map_err(|log| format!("a process ended before it was ready:\n{log}"))?;
+        Ok((process, address.parse()?))
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
 use crate::{
     clock,
     event::{Event, FRAMED, Stamp},
+    system,
 };
 
 /// Further behind than this, ns, a stream's missed events are left out: the load is one of live streams, not of a backlog.
@@ -44,8 +45,7 @@ struct Paced {
 pub(crate) fn start() -> Sender<Stream> {
     let (sender, streams) = channel();
     thread::spawn(move || {
-        // By default the kernel may be 50 µs late.
-        let _ = nix::sys::prctl::set_timerslack(1);
+        system::sleep_precisely();
         run(&streams)
     });
     sender

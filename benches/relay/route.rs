@@ -9,6 +9,7 @@ use std::{
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
@@ -19,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use crate::{
     Result,
     call::{Connection, Io},
-    usage,
+    system,
 };
 
 /// A way, as `--peers` describes it.
@@ -27,8 +28,8 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct Described {
     pub(crate) name: String,
-    /// Where the caller connects to.
-    pub(crate) connect: SocketAddr,
+    /// Where callers connect to; of several, in turn.
+    pub(crate) connect: Vec<SocketAddr>,
     /// What comes before the upstream's paths.
     #[serde(default)]
     pub(crate) prefix: String,
@@ -38,7 +39,7 @@ pub(crate) struct Described {
     /// The processes on the way, by what they are: `server` (the far end), `client` (the near one). What they have started counts
     /// as theirs.
     #[serde(default)]
-    pub(crate) processes: BTreeMap<String, u32>,
+    pub(crate) processes: BTreeMap<String, Vec<u32>>,
 }
 
 /// A way that can be gone.
@@ -50,15 +51,21 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn new(described: Described) -> Result<Self> {
-        let tls = described.certificate.as_deref().map(connector).transpose()?;
+        let tls = described.certificate.as_deref().map(|file| connector(file, Resumption::default())).transpose()?;
         Ok(Self { described, tls })
+    }
+
+    /// The same, with a whole handshake for each connection. Otherwise tickets are used, where the server gives them.
+    pub(crate) fn without_resumption(self) -> Result<Self> {
+        let tls = self.described.certificate.as_deref().map(|file| connector(file, Resumption::disabled())).transpose()?;
+        Ok(Self { tls, ..self })
     }
 
     /// The shortest of all: what it takes is what the load itself takes.
     pub(crate) fn straight(upstream: SocketAddr) -> Result<Self> {
         Self::new(Described {
             name: "straight".to_owned(),
-            connect: upstream,
+            connect: vec![upstream],
             prefix: String::new(),
             certificate: None,
             processes: BTreeMap::new(),
@@ -69,43 +76,54 @@ impl Route {
         &self.described.name
     }
 
-    pub(crate) async fn connect(&self) -> Result<Connection> {
-        let socket = TcpStream::connect(self.described.connect).await?;
+    /// A connection for this stream to the near end.
+    pub(crate) async fn connect(&self, stream: u16) -> Result<Connection> {
+        let near = &self.described.connect;
+        let address = near.get(usize::from(stream) % near.len().max(1)).ok_or("the route leads nowhere")?;
+        let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let io: Box<dyn Io> = match &self.tls {
             Some(tls) => Box::new(tls.connect(ServerName::try_from("localhost")?, socket).await?),
             None => Box::new(socket),
         };
-        Ok(Connection::new(io))
+        Ok(Connection::new(io, address.to_string()))
     }
 
     /// Sends a request for what the upstream calls `what`, and reads the answer's head.
     pub(crate) async fn ask(&self, connection: &mut Connection, what: &str, stream: u16, number: u64) -> Result<()> {
-        let path = format!("{}/bench/{what}/{stream}/{number}", self.described.prefix);
-        connection.ask(&self.described.connect.to_string(), &path).await
+        connection.ask(&format!("{}/bench/{what}/{stream}/{number}", self.described.prefix)).await
     }
 
-    /// The CPU time so far of each process of the way, ns, and of the bench itself under `bench`.
+    /// The CPU time so far of each kind of process of the way, ns, and of the bench itself under `bench`.
     pub(crate) fn cpu(&self) -> Result<BTreeMap<String, u64>> {
-        let mut cpu = BTreeMap::from([("bench".to_owned(), usage::own()?)]);
-        for (name, pid) in &self.described.processes {
-            cpu.insert(name.clone(), usage::cpu(*pid)?);
-        }
+        let mut cpu = self.of_each(system::cpu)?;
+        cpu.insert("bench".to_owned(), system::own()?);
         Ok(cpu)
+    }
+
+    /// The memory of each kind of process of the way, bytes.
+    pub(crate) fn memory(&self) -> Result<BTreeMap<String, u64>> {
+        self.of_each(system::memory)
+    }
+
+    fn of_each(&self, used: impl Fn(u32) -> Result<u64>) -> Result<BTreeMap<String, u64>> {
+        let sum = |pids: &[u32]| pids.iter().map(|pid| used(*pid)).sum::<Result<u64>>();
+        self.described.processes.iter().map(|(name, pids)| Ok((name.clone(), sum(pids)?))).collect()
     }
 }
 
 /// TLS 1.3 with the cipher of all the others.
-fn connector(certificate: &Path) -> Result<TlsConnector> {
+fn connector(certificate: &Path, resumption: Resumption) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(certificate)? {
         roots.add(certificate?)?;
     }
     let suite = aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384;
     let provider = CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.resumption = resumption;
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -63,8 +63,13 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
     };
     let mut streams = JoinSet::new();
     for stream in 0..load.streams {
-        let one =
-            Stream { route: route.clone(), number: stream, open: open.clone(), tally: tally.clone(), credit: credit.clone() };
+        let one = Stream {
+            route: route.clone(),
+            number: stream,
+            open: open.clone(),
+            tally: tally.clone(),
+            credit: credit.as_ref().map(|credit| credit.0.clone()),
+        };
         streams.spawn_on(one.follow(what, argument), &stand.load);
     }
     let work = async {
@@ -88,7 +93,6 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
         },
     };
     streams.shutdown().await;
-    credit.iter().flat_map(|credit| credit.iter()).for_each(Semaphore::close);
     figures
 }
 
@@ -120,7 +124,7 @@ struct Stream {
 
 impl Stream {
     async fn follow(self, what: &'static str, argument: u64) -> Result<()> {
-        let mut connection = self.route.connect().await?;
+        let mut connection = self.route.connect(self.number).await?;
         self.route.ask(&mut connection, what, self.number, argument).await?;
         let (mut stamps, mut next, mut opened) = (Vec::new(), 0, false);
         loop {

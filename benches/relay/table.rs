@@ -1,51 +1,112 @@
 //! Results for reading: of each figure the median of the rounds, and between which values they lay.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::line::{Line, median};
 
-/// The lines of one measure: a row a route, a column a figure.
-pub(crate) fn text(title: &str, lines: &[Line]) -> String {
-    let rows = rows(lines);
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..columns).map(width).collect();
-    let mut text = format!("{title}\n");
-    for row in &rows {
-        for (cell, width) in row.iter().zip(&widths) {
+/// A column: its head, and the figures that are added up in it. The heads of a measure name no unit twice.
+type Column = (&'static str, &'static [&'static str]);
+
+/// The figures of a measure that are shown, in this order.
+fn columns(measure: &str) -> &'static [Column] {
+    match measure {
+        "memory" => &[
+            ("server, KiB a stream", &["memory_server_kib"]),
+            ("client, KiB a stream", &["memory_client_kib"]),
+            ("server before, MiB", &["memory_server_before_mib"]),
+            ("client before, MiB", &["memory_client_before_mib"]),
+        ],
+        "steady" | "quarter" | "flood" => &[
+            ("events/s", &["events_per_s"]),
+            ("server, µs CPU", &["cpu_server_us"]),
+            ("client, µs CPU", &["cpu_client_us"]),
+            ("both, µs CPU", BOTH),
+            ("added p50, µs", &["added_p50_us"]),
+            ("added p99, µs", &["added_p99_us"]),
+            ("p50, µs", &["latency_p50_us"]),
+            ("p99, µs", &["latency_p99_us"]),
+            ("load, µs CPU", &["cpu_bench_us"]),
+            ("load late p50, µs", &["late_p50_us"]),
+            ("load late p99, µs", &["late_p99_us"]),
+        ],
+        "saturation" => &[
+            ("events/s", &["events_per_s"]),
+            ("server, µs CPU", &["cpu_server_us"]),
+            ("client, µs CPU", &["cpu_client_us"]),
+            ("both, µs CPU", BOTH),
+            ("load, µs CPU", &["cpu_bench_us"]),
+        ],
+        "bulk" => &[
+            ("MB/s", &["mb_per_s"]),
+            ("server, s CPU/GB", &["cpu_server_s_per_gb"]),
+            ("client, s CPU/GB", &["cpu_client_s_per_gb"]),
+            ("load, s CPU/GB", &["cpu_bench_s_per_gb"]),
+        ],
+        "cancel" => &[("p50, ms", &["cancel_p50_ms"]), ("p99, ms", &["cancel_p99_ms"]), ("max, ms", &["cancel_max_ms"])],
+        _ => &[
+            ("p50, µs", &["latency_p50_us"]),
+            ("p99, µs", &["latency_p99_us"]),
+            ("added p50, µs", &["added_p50_us"]),
+            ("server, µs CPU", &["cpu_server_us"]),
+            ("client, µs CPU", &["cpu_client_us"]),
+            ("load, µs CPU", &["cpu_bench_us"]),
+        ],
+    }
+}
+
+/// Both ends of a pair, or the one that there is.
+pub(crate) const BOTH: &[&str] = &["cpu_server_us", "cpu_client_us"];
+
+/// The lines of one measure for a terminal: a column a route, a row a figure, so that it stays narrow.
+pub(crate) fn text(measure: &str, lines: &[Line]) -> String {
+    let rows = rows(measure, lines);
+    let width = |row: &Vec<String>| row.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = rows.iter().map(width).collect();
+    let mut text = String::new();
+    for figure in 0..rows[0].len() {
+        for (row, width) in rows.iter().zip(&widths) {
             // Writing to a String cannot fail.
-            let _ = write!(text, "  {cell:<width$}");
+            let _ = match (row[figure].as_str(), text.ends_with('\n') || text.is_empty()) {
+                ("", _) => write!(text, "{measure:<width$}"),
+                (head, true) => write!(text, "{head:<width$}"),
+                (cell, false) => write!(text, "   {cell:>width$}"),
+            };
         }
-        text.truncate(text.trim_end().len());
         text.push('\n');
     }
     text
 }
 
-/// A head, then a row for each route in the order of its first line.
-pub(crate) fn rows(lines: &[Line]) -> Vec<Vec<String>> {
-    let names: BTreeSet<_> = lines.iter().flat_map(|line| line.figures.keys()).collect();
+/// The same in Markdown.
+pub(crate) fn markdown(measure: &str, lines: &[Line]) -> String {
+    let mut rows = rows(measure, lines).into_iter().map(|row| format!("| {} |\n", row.join(" | ")));
+    let head = rows.next().unwrap_or_default();
+    let rule = format!("|---|{}\n", "--:|".repeat(head.matches(" | ").count()));
+    head + &rule + &rows.collect::<String>()
+}
+
+/// A head, then a row for each route in the order of its first line. Columns without any figure are left out.
+fn rows(measure: &str, lines: &[Line]) -> Vec<Vec<String>> {
     let mut routes: Vec<&str> = Vec::new();
     for line in lines {
         if !routes.contains(&line.route.as_str()) {
             routes.push(&line.route);
         }
     }
-    let head = std::iter::once(String::new()).chain(names.iter().map(|name| name.replace('_', " "))).collect();
+    let has = |(_, figures): &&Column| lines.iter().any(|line| line.sum(figures).is_some());
+    let columns: Vec<_> = columns(measure).iter().filter(has).collect();
+    let head = std::iter::once(String::new()).chain(columns.iter().map(|(head, _)| (*head).to_owned())).collect();
     let row = |route: &&str| {
-        let cells = names.iter().map(|name| cell(&values(lines, route, name)));
+        let of_route = || lines.iter().filter(|line| line.route == *route);
+        let cells =
+            columns.iter().map(|(_, figures)| cell(&of_route().filter_map(|line| line.sum(figures)).collect::<Vec<_>>()));
         std::iter::once((*route).to_owned()).chain(cells).collect()
     };
     std::iter::once(head).chain(routes.iter().map(row)).collect()
 }
 
-/// A figure of a route, round by round.
-pub(crate) fn values(lines: &[Line], route: &str, name: &str) -> Vec<f64> {
-    lines.iter().filter(|line| line.route == route).filter_map(|line| line.figures.get(name).copied()).collect()
-}
-
-fn cell(values: &[f64]) -> String {
+/// The median, and of several values the least and the most.
+pub(crate) fn cell(values: &[f64]) -> String {
     let least = values.iter().copied().min_by(f64::total_cmp);
     let most = values.iter().copied().max_by(f64::total_cmp);
     match (least, most) {
@@ -58,7 +119,7 @@ fn cell(values: &[f64]) -> String {
 }
 
 /// With three digits that count, or all before the point.
-pub(crate) fn number(value: f64) -> String {
+fn number(value: f64) -> String {
     let decimals = match value.abs() {
         0.0..1.0 => 3,
         1.0..10.0 => 2,

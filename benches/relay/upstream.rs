@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `paced` | an event each NUMBER nanoseconds, until the caller goes |
 //! | `credit` | an event for each permit of its stream: what the load has read, it may have again |
-//! | `idle` | one event, then silence until the caller goes, whose going is reported |
+//! | `idle` | one event, then silence until the caller goes, whose going is reported as one of batch NUMBER |
 //! | `first` | one event and the end |
 //! | `short` | a whole document |
 //! | `bulk` | NUMBER bytes of known length, in large writes |
@@ -15,6 +15,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
 };
 
 use tokio::{
@@ -22,6 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::{Semaphore, mpsc::UnboundedReceiver, mpsc::UnboundedSender, mpsc::unbounded_channel},
+    time::sleep,
 };
 
 use crate::{
@@ -32,6 +34,8 @@ use crate::{
 
 /// Largest head of a request that is read, bytes.
 const HEAD: usize = 64 << 10;
+/// Until the next attempt to accept after one that failed.
+const RETRY: Duration = Duration::from_millis(10);
 /// Bytes of a write of `bulk`.
 const PIECE: usize = 64 << 10;
 
@@ -44,6 +48,7 @@ const DOCUMENT: &str = r#"{"id":"chatcmpl-0","object":"chat.completion","created
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone {
     pub(crate) stream: u16,
+    batch: u64,
     pub(crate) seen: u64,
 }
 
@@ -51,7 +56,8 @@ pub(crate) struct Gone {
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    pub(crate) gone: UnboundedReceiver<Gone>,
+    gone: UnboundedReceiver<Gone>,
+    batch: u64,
 }
 
 #[derive(Debug)]
@@ -79,14 +85,40 @@ impl Upstream {
             }
         });
         let address = address.await?.map_err(|error| format!("the upstream cannot listen on {told}: {error}"))?;
-        Ok(Self { address, shared, gone })
+        Ok(Self { address, shared, gone, batch: 0 })
     }
 
     /// Permits for the streams of a load with `credit`, each with so many to begin with.
-    pub(crate) fn credit(&self, streams: usize, each: usize) -> Arc<[Semaphore]> {
+    pub(crate) fn credit(&self, streams: usize, each: usize) -> Credit {
         let credit: Arc<[Semaphore]> = (0..streams).map(|_| Semaphore::new(each)).collect();
         *self.shared.credit.lock().unwrap_or_else(PoisonError::into_inner) = credit.clone();
-        credit
+        Credit(credit)
+    }
+
+    /// The number of a new batch of silent streams.
+    pub(crate) const fn new_batch(&mut self) -> u64 {
+        self.batch += 1;
+        self.batch
+    }
+
+    /// The next caller of the newest batch that goes.
+    pub(crate) async fn gone(&mut self) -> Result<Gone> {
+        loop {
+            let gone = self.gone.recv().await.ok_or("the upstream has ended")?;
+            // A measure that failed may have left some.
+            if gone.batch == self.batch {
+                return Ok(gone);
+            }
+        }
+    }
+}
+
+/// The permits of a load. With it, the upstream's streams of this load end.
+pub(crate) struct Credit(pub(crate) Arc<[Semaphore]>);
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Semaphore::close);
     }
 }
 
@@ -104,10 +136,13 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     loop {
-        // Nothing but a lack of files makes it fail, and that shows at the load's end.
-        let Ok((socket, _)) = listener.accept().await else { continue };
-        let shared = shared.clone();
-        tokio::spawn(async move { serve(socket, &shared).await });
+        if let Ok((socket, _)) = listener.accept().await {
+            let shared = shared.clone();
+            tokio::spawn(async move { serve(socket, &shared).await });
+        } else {
+            // It is out of files: some may be free again soon.
+            sleep(RETRY).await;
+        }
     }
 }
 
@@ -149,7 +184,7 @@ async fn serve(mut socket: TcpStream, shared: &Shared) -> Option<()> {
                 socket.write_all(&answer).await.ok()?;
                 // An end and a reset alike.
                 while matches!(socket.read(&mut [0; 512]).await, Ok(1..)) {}
-                return shared.gone.send(Gone { stream: wish.stream, seen: clock::now() }).ok();
+                return shared.gone.send(Gone { stream: wish.stream, batch: wish.number, seen: clock::now() }).ok();
             }
             "first" => {
                 stamp.sent = clock::now();

@@ -1,0 +1,258 @@
+#!/usr/bin/env bash
+# The relay beside nginx, HAProxy, stunnel and shadowsocks, in one run: bash benches/peers.sh [ARGUMENT OF THE BENCH…]
+#
+# Writes docs/benchmark.md, or what $REPORT names, from the results in target/peers/results.jsonl. Peers come from the distribution (installed by root on Debian) and crates.io;
+# what is missing is named and left out. PEERS="nginx stunnel" chooses some. All traffic is on loopback, on free ports, and every
+# process that is started here ends with the script. With arguments, as in `--seconds 2 --rounds 1`, it is a shorter run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+report=${REPORT:-docs/benchmark.md}
+wanted=${PEERS:-nginx haproxy stunnel shadowsocks-rust shadowsocks-libev}
+tools=$PWD/target/peers
+results=$tools/results.jsonl
+mkdir -p "$tools"
+# No run takes so long, even on a slow machine.
+limit=1320
+
+folder=$(mktemp -d)
+children=()
+finish() {
+    status=$?
+    trap - EXIT INT TERM
+    for child in "${children[@]}"; do
+        kill "$child" 2>/dev/null || true
+    done
+    # stunnel crashes at its end where it has thousands of threads: that is nobody's concern here.
+    { wait; } 2>/dev/null
+    # Not where somebody has stopped it.
+    if ((status != 0 && status < 128)); then
+        tail -n 5 "$folder"/*.log >&2 2>/dev/null || true
+    fi
+    rm -rf "$folder"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+fail() {
+    echo "peers: $*" >&2
+    exit 1
+}
+
+# open PORT: whether something listens there.
+open() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# port NAME: a free port below those that the kernel gives out, into the variable NAME.
+port() {
+    local candidate
+    for _ in {1..200}; do
+        candidate=$((16384 + RANDOM % 16000))
+        if [[ " ${taken:-} " != *" $candidate "* ]] && ! open "$candidate"; then
+            taken="${taken:-} $candidate"
+            printf -v "$1" %s "$candidate"
+            return
+        fi
+    done
+    fail 'there is no free port'
+}
+
+# start NAME PORT COMMAND…: in the background; its process goes into the variable NAME, once it listens.
+start() {
+    local name=$1 port=$2
+    shift 2
+    "$@" >"$folder/$name.log" 2>&1 </dev/null &
+    children+=($!)
+    printf -v "$name" %s $!
+    for _ in {1..100}; do
+        open "$port" && return
+        kill -0 $! 2>/dev/null || fail "$name ended before it was ready"
+        sleep 0.1
+    done
+    fail "$name was not ready in time"
+}
+
+# The routes that the bench measures, what was found of programs, and the files that configure them.
+routes=()
+versions=()
+configurations=()
+
+# terminator NAME PORT PROCESS: a route on which the caller speaks TLS.
+terminator() {
+    routes+=("{\"name\":\"$1\",\"connect\":[\"127.0.0.1:$2\"],\"certificate\":\"$folder/certificate.pem\",\"processes\":{\"server\":[$3]}}")
+}
+
+# pair NAME PORT SERVER CLIENT: a route with a program at either end.
+pair() {
+    routes+=("{\"name\":\"$1\",\"connect\":[\"127.0.0.1:$2\"],\"processes\":{\"server\":[$3],\"client\":[$4]}}")
+}
+
+# shadowsocks FILE MORE: a configuration in the format that both implementations read.
+shadowsocks() {
+    cat >"$folder/$1" <<END
+{
+    "server": "127.0.0.1",
+    "server_port": $far,
+    "password": "$secret",
+    "method": "aes-256-gcm",
+    "mode": "tcp_only",
+    "no_delay": true,
+    "timeout": 1200$2
+}
+END
+}
+
+# need PROGRAM PACKAGE: whether it is there, installed first where that can be done.
+need() {
+    command -v "$1" >/dev/null && return
+    if ((EUID == 0)) && command -v apt-get >/dev/null; then
+        [[ ${refreshed:-} ]] || apt-get update -qq
+        refreshed=yes
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" </dev/null >/dev/null || true
+        echo "peers: installed $2; where the distribution starts its services, this one now runs too" >&2
+    fi
+    command -v "$1" >/dev/null && return
+    echo "peers: $1 is missing (package $2), so that route is left out" >&2
+    return 1
+}
+
+PATH=$PATH:/usr/sbin
+
+### What is measured, built before anything runs
+
+cargo build --release -p xllm-proxy -p xllm
+bench=$(cargo bench -p xllm-proxy --bench relay --no-run --message-format=json-render-diagnostics |
+    sed -nE 's/.*"executable":"([^"]*\/relay-[^"]*)".*/\1/p')
+[[ -x $bench ]] || fail 'cargo built no bench'
+
+# Thousands of streams, each of them two files in a proxy.
+ulimit -n "$(ulimit -Hn)"
+
+### The peers
+
+port upstream
+need openssl openssl || fail 'without a certificate there is no TLS'
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE \
+    -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>/dev/null
+cat "$folder/certificate.pem" "$folder/key.pem" >"$folder/both.pem"
+secret=$(openssl rand -base64 32)
+
+for peer in $wanted; do
+    [[ -f benches/peers/$peer.sh ]] || fail "there is no benches/peers/$peer.sh"
+    # shellcheck source=/dev/null
+    source "benches/peers/$peer.sh"
+done
+(IFS=,; echo "[${routes[*]}]") >"$folder/routes.json"
+
+### The run
+
+arguments=(--seconds 8 --rounds 3 "$@")
+load=$(cut -d' ' -f1 /proc/loadavg)
+began=$(date -u +'%Y-%m-%d %H:%M UTC')
+echo "peers: measuring; up to $((limit / 60)) minutes" >&2
+timeout "$limit" "$bench" --json --peers "$folder/routes.json" --upstream "127.0.0.1:$upstream" "${arguments[@]}" \
+    >"$results" &
+measuring=$!
+children+=("$measuring")
+wait "$measuring" || fail 'the bench failed, or took too long'
+
+### The report
+
+# Paths of this run and the key are nobody's business.
+shown() {
+    sed -e "s|$folder|FOLDER|g" -e "s|$secret|…|" "$folder/$1"
+}
+
+{
+    cat <<END
+# Benchmark: the relay beside its peers
+
+Written by \`bash benches/peers.sh\`, figures and all; nothing here is typed by hand.
+
+| | |
+|---|---|
+| date | $began, $((SECONDS / 60)) minutes |
+| commit | $(git describe --always --dirty 2>/dev/null || echo unknown) |
+| machine | $(sed -nE '0,/^model name/s/^model name[^:]*: //p' /proc/cpuinfo), $(nproc) cores$(grep -q '^flags.* hypervisor' /proc/cpuinfo && echo ', virtual'), $(awk '/MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo) |
+| busy before | load average $load |
+| system | $(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r), $(rustc --version) |
+| peers | $(printf '%s, ' "${versions[@]}" | sed 's/, $//') |
+| arguments | \`${arguments[*]}\` |
+
+Every figure is the median of the rounds, with the least and the most of them. The rounds go through all routes in turn, so what a
+busy machine does to one it does to all. A ratio is that of the same round. *Server* is the far end of a route, the one beside the
+upstream; *client* is the near one, of routes that have one; *load* is caller and upstream together, threads of the bench.
+
+END
+    "$bench" --report "$results"
+    cat <<'END'
+
+## What is measured
+
+The caller sends the request of a chat, and the upstream answers in HTTP/1.1 with chunked events of 200 bytes, as the OpenAI API
+streams them, made beforehand: mock-llm itself would take more CPU than what is measured. Each event carries the moment of its
+writing, its stream and its number; one that is missing, doubled, changed or on another's stream ends the run.
+
+| measure | what is done |
+|---|---|
+| memory | 5,000 streams get their head and one event, and are silent; proportional set size (PSS) per stream above what the process held before; once, in fresh processes |
+| steady | 400 streams, each with 50 events a second of its own beat, begun at random moments; CPU per event, time from write to read, and what is *added*: the quantile of the route less that of the straight way |
+| quarter | the same with an event each 80 ms |
+| flood | the same with 200,000 events a second in all offered; what is not taken in time is left out |
+| saturation | 400 streams that write as fast as they are read: of each, four events at most are on their way |
+| bulk | one answer of known length on one connection |
+| cancel | 20 callers of silent streams close their connections at once; until the upstream sees each; ten times a round |
+| first | request to first event on a connection that is there already, one call after the other, each beside one that goes straight |
+| short | a whole small answer, each on a new connection to the near end: with nginx and HAProxy a TLS handshake, resumed by their tickets; with ours none, because the session is there |
+| handshake | connections that are closed when the handshake is over: a whole one of TLS 1.3, or a session of ours |
+
+A row of dashes is a route that did not bear the load. CPU is the operating system's clock of each process with all that it has started, to the nanosecond, threads that ended included.
+
+## What this shows, and what not
+
+- Everything is on loopback and shares the cores with caller and upstream: latencies hold waiting for a core, and there is no
+  network for which a round trip would cost anything. A TLS connection costs a round trip more than is seen here; so does the first
+  session of ours.
+- The kernel's work for a packet on loopback, up to the receiver's socket, is charged to whoever sends it: a route with more hops
+  pays more of it, and so does one that writes more often.
+- The upstream speaks plain HTTP, so that no route pays for TLS towards it.
+- nginx and HAProxy have one end: the other is the caller, who ends TLS himself (under *load*). Ours, stunnel and shadowsocks have
+  two, and their callers speak plain HTTP.
+- Ours pads every record to one of six sizes (profile `pad`, the default, and the only one of the gateway); the others do not. nginx,
+  HAProxy and ours know HTTP, check it, and can hold many callers apart; stunnel and shadowsocks forward bytes to one address.
+- Ours puts the streams of one gateway on two connections, the others have one for each stream. Many gateways were not measured.
+- At saturation, the more events of a stream may be on their way (`--window`), the more of them travel together, and the less each
+  one costs; routes that copy what they find without a look at it gain most by that.
+- In the flood, the upstream's thread needs the cores, too: on few of them, less is offered than meant, and it is late.
+- Memory is that of the processes. The kernel's own, for sockets, is not in it, and is more where there are more connections.
+
+## Configurations
+
+Ours has its defaults: `xllm-proxy --allow http://127.0.0.1:PORT` and `xllm gateway`. For the 5,000 streams alone `[limits]
+exchanges = 5000` is in the server's configuration, and there are two gateways, because one takes no more than 4,096 callers. The
+others are meant to be what somebody sets up who knows them well.
+
+END
+    for file in "${configurations[@]}"; do
+        printf '`%s`\n\n```text\n%s\n```\n\n' "$file" "$(shown "$file")"
+    done
+    cat <<'END'
+## To repeat it
+
+```sh
+bash benches/peers.sh                                      # a quarter of an hour on two cores, and writes this file
+REPORT=/tmp/short.md bash benches/peers.sh --seconds 2 --rounds 1
+PEERS="nginx shadowsocks-rust" bash benches/peers.sh
+cargo bench -p xllm-proxy --bench relay -- --help          # ours alone, single measures, two builds side by side
+```
+
+On Debian as root it installs nginx, HAProxy, stunnel and shadowsocks-libev, and builds shadowsocks-rust from crates.io (three
+minutes, once). On a machine that does nothing else the figures are worth most.
+END
+} >"$folder/benchmark.md"
+mv "$folder/benchmark.md" "$report"
+echo "peers: wrote $report" >&2
