@@ -1,7 +1,7 @@
 //! A session as its programs see it: exchanges, their inboxes, and who waits for what.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     pin::pin,
@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::proto::{
@@ -48,7 +49,7 @@ struct Slot {
 
 pub(super) struct State {
     pub(super) connection: Connection,
-    slots: HashMap<u32, Slot>,
+    slots: FxHashMap<u32, Slot>,
     pub(super) pump: Option<Waker>,
     /// What the peer said when it ended the session, if it did.
     goaway: Option<GoAway>,
@@ -75,7 +76,7 @@ impl fmt::Debug for Session {
 impl Session {
     /// `start` is the moment that the connection calls zero.
     pub(crate) fn new(connection: Connection, start: Instant) -> Self {
-        let state = State { connection, slots: HashMap::new(), pump: None, goaway: None, closed: None };
+        let state = State { connection, slots: FxHashMap::default(), pump: None, goaway: None, closed: None };
         Self { state: Arc::new(Mutex::new(state)), start, free: Arc::default() }
     }
 
@@ -183,7 +184,7 @@ impl Exchange {
             if slot.over {
                 return Poll::Ready(None);
             }
-            slot.reader = Some(cx.waker().clone());
+            keep(&mut slot.reader, cx);
             return Poll::Pending;
         };
         if let Incoming::Piece(bytes, _) = &next
@@ -212,7 +213,7 @@ impl Exchange {
         match state.slots.get_mut(&self.number) {
             None => Poll::Ready(false),
             Some(slot) => {
-                slot.writer = Some(cx.waker().clone());
+                keep(&mut slot.writer, cx);
                 Poll::Pending
             }
         }
@@ -270,7 +271,7 @@ impl Exchange {
             let mut state = self.session.lock();
             match state.slots.get_mut(&self.number) {
                 Some(slot) if !slot.over => {
-                    slot.writer = Some(cx.waker().clone());
+                    keep(&mut slot.writer, cx);
                     Poll::Pending
                 }
                 _ => Poll::Ready(()),
@@ -286,6 +287,14 @@ impl Drop for Exchange {
         if !over {
             self.with(|connection, _, number| connection.abandon(number));
         }
+    }
+}
+
+/// Keeps who is to be woken; mostly it is there already.
+fn keep(waker: &mut Option<Waker>, cx: &Context<'_>) {
+    match waker {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *waker = Some(cx.waker().clone()),
     }
 }
 

@@ -187,16 +187,14 @@ impl Relayed<'_> {
     }
 
     /// A call of the core. `too-large` is the upstream's fault; an exchange that is over is known to the client.
-    fn call(&self, call: impl FnOnce(&mut Connection, Duration, u32) -> Result<(), Error>) -> Result<(), Stop> {
-        let (outcome, open) = self.exchange.with(|connection, now, number| {
-            let outcome = call(connection, now, number);
-            (outcome, connection.is_open(number))
-        });
-        outcome.map_err(|error| match error {
-            Error::Misbehaved(Code::TooLarge, _) => head_too_large().into(),
-            // A slip of ours: the client has to hear of it.
-            error if open => Notice::new(Code::Internal, Fault::Proxy, error.to_string()).into(),
-            _ => Stop::Abandoned,
+    fn call<T>(&self, call: impl FnOnce(&mut Connection, Duration, u32) -> Result<T, Error>) -> Result<T, Stop> {
+        self.exchange.with(|connection, now, number| {
+            call(connection, now, number).map_err(|error| match error {
+                Error::Misbehaved(Code::TooLarge, _) => head_too_large().into(),
+                // A slip of ours: the client has to hear of it.
+                error if connection.is_open(number) => Notice::new(Code::Internal, Fault::Proxy, error.to_string()).into(),
+                _ => Stop::Abandoned,
+            })
         })
     }
 
@@ -219,8 +217,11 @@ impl Relayed<'_> {
     async fn send(&self, bytes: Bytes, account: &mut Account) -> Result<(), Stop> {
         account.bytes += bytes.len() as u64;
         account.pieces += u64::from(!bytes.is_empty());
-        self.call(|connection, now, number| connection.send_data(now, number, bytes))?;
-        if self.exchange.room().await { Ok(()) } else { Err(Stop::Abandoned) }
+        let room = self.call(|connection, now, number| {
+            connection.send_data(now, number, bytes)?;
+            Ok(connection.has_room(number))
+        })?;
+        if room || self.exchange.room().await { Ok(()) } else { Err(Stop::Abandoned) }
     }
 
     fn end(&self, trailers: &HeaderMap) -> Result<(), Stop> {

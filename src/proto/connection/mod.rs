@@ -5,9 +5,10 @@ mod output;
 mod timers;
 
 use core::{fmt, time::Duration};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use super::{
     crypto::{Secret, Suite},
@@ -184,7 +185,8 @@ pub struct Connection {
     /// What the server's hello allows the client.
     upload_credit: u64,
     exchanges_max: u32,
-    exchanges: HashMap<u32, Exchange>,
+    /// Numbers come one after another, so nobody can choose ones that collide.
+    exchanges: FxHashMap<u32, Exchange>,
     /// The newest exchange number that was opened.
     newest: u32,
     /// Exchanges with something to send, in turn.
@@ -248,7 +250,7 @@ impl Connection {
             profile: Profile::default(),
             upload_credit: 0,
             exchanges_max: 0,
-            exchanges: HashMap::new(),
+            exchanges: FxHashMap::default(),
             newest: 0,
             ready: VecDeque::new(),
             crediting: VecDeque::new(),
