@@ -14,6 +14,8 @@
 
 mod aliases;
 mod args;
+#[expect(dead_code, reason = "filled by the load, which comes next")]
+mod bench;
 mod chat;
 mod command;
 mod config;
