@@ -2,5 +2,6 @@
 
 pub(crate) mod metric;
 pub(crate) mod progress;
+pub(crate) mod report;
 pub(crate) mod result;
 mod stats;

@@ -1,0 +1,5 @@
+mod bins;
+mod chart;
+mod curve;
+mod format;
+mod scale;
