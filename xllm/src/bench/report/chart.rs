@@ -140,7 +140,7 @@ pub(super) fn legend(routes: &[Route]) -> Markup {
                 @for route in routes {
                     span {
                         svg viewBox="0 0 28 10" width="28" height="10" aria-hidden="true" {
-                            line.curve class=(class(*route)) x1="0" x2="28" y1="5" y2="5" {}
+                            line class={ "curve " (class(*route)) } x1="0" x2="28" y1="5" y2="5" {}
                             (mark(*route, 14.0, 5.0, ""))
                         }
                         " " (format::route(*route))

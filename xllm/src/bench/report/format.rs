@@ -49,6 +49,11 @@ impl Unit {
         format!("{}\u{a0}{}", plus(self.figure(value)), self.name)
     }
 
+    /// With its sign, without the name.
+    pub(super) fn change(self, value: f64) -> String {
+        plus(self.figure(value))
+    }
+
     /// Both ends of an interval, signed.
     pub(super) fn interval(self, low: f64, high: f64) -> String {
         format!("{} to {}\u{a0}{}", plus(self.figure(low)), plus(self.figure(high)), self.name)
@@ -123,7 +128,7 @@ fn grouped(digits: &str) -> String {
 
 /// A share from 0 to 1 in per cent.
 pub(super) fn percent(share: f64) -> String {
-    format!("{}\u{a0}%", digits(share * 100.0))
+    format!("{}\u{a0}%", round(share * 100.0))
 }
 
 /// A count with its noun.
@@ -190,9 +195,13 @@ mod tests {
 
     #[test]
     fn a_time_has_the_unit_that_suits_it() {
-        for (millis, shown) in
-            [(0.0, "0\u{a0}µs"), (0.175, "175\u{a0}µs"), (0.9996, "1.00\u{a0}ms"), (21.49, "21.5\u{a0}ms"), (1500.0, "1.50\u{a0}s")]
-        {
+        for (millis, shown) in [
+            (0.0, "0\u{a0}µs"),
+            (0.175, "175\u{a0}µs"),
+            (0.9996, "1.00\u{a0}ms"),
+            (21.49, "21.5\u{a0}ms"),
+            (1500.0, "1.50\u{a0}s"),
+        ] {
             assert_eq!(time(millis), shown, "{millis}");
         }
         assert_eq!(tick(20.0), "20\u{a0}ms");

@@ -1,0 +1,154 @@
+//! What the proxy adds, in a sentence that can be quoted, and how sure that is.
+
+use maud::{Markup, html};
+
+use super::format::{added, counted, load, percent, time};
+use crate::bench::{
+    metric::Metric,
+    result::{Difference, Results, Route, Statistic, Step},
+};
+
+/// What an interval says about a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// All of it is above zero.
+    Slower,
+    /// All of it is below.
+    Faster,
+    /// It holds zero.
+    Unclear,
+}
+
+impl Finding {
+    pub(super) fn of(difference: &Difference) -> Self {
+        match difference {
+            difference if difference.low > 0.0 => Self::Slower,
+            difference if difference.high < 0.0 => Self::Faster,
+            _ => Self::Unclear,
+        }
+    }
+}
+
+/// The two differences that everybody asks for: of the first token, and of each later one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Added<'r> {
+    pub(super) first: Option<&'r Difference>,
+    pub(super) later: Option<&'r Difference>,
+}
+
+impl<'r> Added<'r> {
+    pub(super) fn of(step: &'r Step) -> Self {
+        let of = |metric| step.difference(metric, Statistic::MedianOfDifferences);
+        Self { first: of(Metric::Ttft), later: of(Metric::TokenDelay).or_else(|| of(Metric::Itl)) }
+    }
+
+    fn each(self) -> impl Iterator<Item = &'r Difference> {
+        [self.first, self.later].into_iter().flatten()
+    }
+}
+
+/// The sentence at the top.
+pub(super) fn sentence(results: &Results) -> String {
+    let Some(added) = results.steps.first().map(Added::of) else {
+        return "Nothing was measured.".to_owned();
+    };
+    let part = |difference: &Difference, what: &str| {
+        let size = time(difference.estimate.abs());
+        match Finding::of(difference) {
+            Finding::Slower => ("adds", format!("{size} to {what}")),
+            Finding::Faster => ("takes", format!("{size} off {what}")),
+            Finding::Unclear => ("shows no clear effect", format!("on {what}")),
+        }
+    };
+    let first = added.first.map(|difference| part(difference, "the first token"));
+    let later = added.later.map(|difference| part(difference, "each later one"));
+    match (first, later) {
+        (Some((verb, one)), Some((other, two))) if verb == other => format!("The proxy {verb} {one} and {two}."),
+        (Some((verb, one)), Some((other, two))) => format!("The proxy {verb} {one} and {other} {two}."),
+        (Some((verb, one)), None) => format!("The proxy {verb} {one}."),
+        (None, _) => match results.parameters.routes.as_slice() {
+            [Route::Direct] => "Only the direct route was measured.".to_owned(),
+            [Route::Proxied] => "Only the route through the proxy was measured.".to_owned(),
+            _ => "Too few pairs were answered to say what the proxy adds.".to_owned(),
+        },
+    }
+}
+
+/// How far the sentence can be trusted: a mark and a word that need no colour, and why.
+fn verdict(results: &Results) -> (&'static str, &'static str, String) {
+    let findings: Vec<_> =
+        results.steps.first().map(|step| Added::of(step).each().map(Finding::of).collect()).unwrap_or_default();
+    let all = |wanted| findings.iter().all(|finding| *finding == wanted);
+    let (mark, word, why) = match findings.len() {
+        0 => ("–", "Not compared", "There are no pairs of requests to compare."),
+        _ if all(Finding::Slower) => {
+            ("▲", "Measurably slower", "No interval reaches zero: what the proxy adds is more than noise.")
+        }
+        _ if all(Finding::Faster) => (
+            "▼",
+            "Measurably faster",
+            "No interval reaches zero. A relay cannot make an API faster: look for what else differs between the routes.",
+        ),
+        _ if all(Finding::Unclear) => (
+            "○",
+            "No clear difference",
+            "The intervals hold zero: if the proxy adds anything, it is lost in the noise of this run. More pairs make them narrower.",
+        ),
+        _ => ("◐", "Mixed", "Not all intervals are on the same side of zero: read them one by one."),
+    };
+    (mark, word, why.to_owned())
+}
+
+/// The head of the page.
+pub(super) fn head(results: &Results) -> Markup {
+    let (mark, word, why) = verdict(results);
+    html! {
+        h1 { (sentence(results)) }
+        p.verdict { strong { span.sign aria-hidden="true" { (mark) } " " (word) ". " } (why) }
+        @if let Some(step) = results.steps.first() { (figures(results, step)) }
+    }
+}
+
+/// Both differences with interval, beside what they are to be compared with.
+fn figures(results: &Results, step: &Step) -> Markup {
+    let added_ones = Added::of(step);
+    let p50 = |route, metric| step.route(route).and_then(|result| result.distribution(metric)).map(|found| found.p50);
+    let cards = [
+        ("Added to the first token", added_ones.first, Metric::Ttft, "first token"),
+        ("Added to each later token", added_ones.later, Metric::Itl, "gap between tokens"),
+    ];
+    html! {
+        div.cards {
+            @for (title, difference, base, noun) in cards {
+                @if let Some(difference) = difference {
+                    div.card {
+                        p.what { (title) }
+                        p.figure { (added(difference.estimate)) }
+                        p { (percent(results.parameters.confidence)) " interval: " strong { (interval(difference)) } }
+                        p.quiet {
+                            "median over " (counted(difference.pairs, "pair", "pairs"))
+                            @if let Some(direct) = p50(Route::Direct, base).filter(|direct| *direct > 0.0) {
+                                "; the direct " (noun) " is " (time(direct))
+                            }
+                        }
+                    }
+                }
+            }
+            div.card {
+                p.what { "Time to first token, p50" }
+                @for result in &step.routes {
+                    @if let Some(found) = result.distribution(Metric::Ttft) {
+                        p { (super::format::route(result.route)) " " strong { (time(found.p50)) } }
+                    }
+                }
+                p.quiet { (load(&step.load)) @if results.steps.len() > 1 { ", the first of " (results.steps.len()) " loads" } }
+            }
+        }
+    }
+}
+
+/// Both ends, in the unit of the greater.
+pub(super) fn interval(difference: &Difference) -> String {
+    let size = difference.low.abs().max(difference.high.abs());
+    super::format::Unit::of_millis(size).interval(difference.low, difference.high)
+}
