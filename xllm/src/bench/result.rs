@@ -3,6 +3,8 @@
 //! All times are milliseconds with a fraction, all rates per second, unless a field's name says otherwise. `docs/bench.md`
 //! describes the document for its readers; a change that could mislead them needs a new [`VERSION`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::metric::Metric;
@@ -432,7 +434,7 @@ pub(crate) struct Row {
     /// Bytes of the body.
     pub(crate) bytes: u64,
     /// Of requests that were answered to the end, the metrics that have one value a request.
-    pub(crate) values: Vec<(Metric, f64)>,
+    pub(crate) values: BTreeMap<Metric, f64>,
     /// Longest and median gap between token events.
     pub(crate) longest_gap: Option<f64>,
     pub(crate) median_gap: Option<f64>,

@@ -16,7 +16,7 @@ pub(super) fn definitions(results: &Results) -> Markup {
         "Definitions",
         &html! {
             table.definitions {
-                thead { tr { th scope="col" { "Metric" } th scope="col" { "is" } th scope="col" { "in the sense of" } } }
+                thead { tr { th scope="col" { "Metric" } th scope="col" { "formula" } th scope="col" { "the same in" } } }
                 tbody {
                     @for definition in &results.definitions {
                         tr {
@@ -127,9 +127,7 @@ fn parameters(results: &Results) -> Vec<Fact> {
     let objectives: Vec<_> = asked
         .slo
         .iter()
-        .map(|objective| {
-            format!("{} {} {}", results.label(objective.metric), round(objective.limit), results.unit(objective.metric))
-        })
+        .map(|objective| format!("{} {} {}", objective.metric.label(), round(objective.limit), objective.metric.unit()))
         .collect();
     if !objectives.is_empty() {
         facts.push(("Objectives", objectives.join(", ")));

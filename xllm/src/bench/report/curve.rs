@@ -44,10 +44,21 @@ impl Curve {
         (!points.is_empty()).then_some(Self { points, stair: false })
     }
 
-    /// Its least and greatest value.
-    pub(super) fn ends(&self) -> [f64; 2] {
-        let of = |point: Option<&(f64, f64)>| point.map_or(f64::NAN, |(value, _)| *value);
-        [of(self.points.first()), of(self.points.last())]
+    /// The least value of this size or more, and the greatest value.
+    pub(super) fn ends(&self, least: f64) -> [f64; 2] {
+        // The point that ends a run of bins without values begins none.
+        let rising = self.points.windows(2).filter(|pair| self.stair || pair[1].1 > pair[0].1).map(|pair| pair[0].0);
+        let last = self.points.last().map_or(f64::NAN, |(value, _)| *value);
+        [rising.chain([last]).find(|value| *value >= least).unwrap_or(last), last]
+    }
+
+    /// The share of values that are smaller than this.
+    pub(super) fn below(&self, least: f64) -> f64 {
+        self.points
+            .iter()
+            .take_while(|(value, _)| if self.stair { *value < least } else { *value <= least })
+            .last()
+            .map_or(0.0, |(_, share)| *share)
     }
 
     /// The corners of its line, from the bottom to the top.
@@ -74,7 +85,8 @@ mod tests {
     fn a_curve_rises_to_one_at_the_greatest_value() {
         let curve = Curve::of_values([3.0, 1.0, f64::NAN, 2.0, 2.0]).expect("there are values");
         assert_eq!(curve.points, [(1.0, 0.25), (2.0, 0.5), (2.0, 0.75), (3.0, 1.0)]);
-        assert_eq!(curve.ends(), [1.0, 3.0]);
+        assert_eq!((curve.ends(0.0), curve.ends(1.5)), ([1.0, 3.0], [2.0, 3.0]));
+        assert_eq!((curve.below(1.0), curve.below(1.5)), (0.0, 0.25));
         assert_eq!(curve.corners()[..3], [(1.0, 0.0), (1.0, 0.25), (2.0, 0.25)]);
     }
 
@@ -91,6 +103,9 @@ mod tests {
         let histogram = Histogram { edges: vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0], counts: vec![0, 1, 0, 3, 0] };
         let curve = Curve::of_histogram(&histogram).expect("there are values");
         assert_eq!(curve.points, [(2.0, 0.0), (4.0, 0.25), (8.0, 0.25), (16.0, 1.0)]);
+        // Nothing is between 4 and 8.
+        assert_eq!((curve.ends(0.0), curve.ends(3.0)), ([2.0, 16.0], [8.0, 16.0]));
+        assert_eq!((curve.below(2.0), curve.below(4.0)), (0.0, 0.25));
     }
 
     #[test]

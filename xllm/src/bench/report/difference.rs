@@ -18,12 +18,12 @@ use crate::bench::{
 const WIDTH: f64 = 440.0;
 const ROW: f64 = 30.0;
 /// Times of one kind, so that they share an axis; all others are in the table.
-const SHOWN: [Metric; 6] = [Metric::Head, Metric::Ttft, Metric::Ttst, Metric::TokenDelay, Metric::Itl, Metric::E2e];
+const SHOWN: [Metric; 6] = [Metric::Head, Metric::Ttft, Metric::TokenDelay, Metric::Icl, Metric::LastToken, Metric::E2e];
 
 /// The medians of the pairs' differences, one line a metric.
 pub(super) fn intervals(results: &Results, step: &Step) -> Option<Markup> {
     let shown = SHOWN.iter().filter_map(|metric| step.difference(*metric, Statistic::MedianOfDifferences));
-    let shown: Vec<(String, &Difference)> = shown.map(|found| (results.label(found.metric), found)).collect();
+    let shown: Vec<(&str, &Difference)> = shown.map(|found| (found.metric.label(), found)).collect();
     let (low, high) = extent(shown.iter().flat_map(|(_, found)| [found.low, found.high, found.estimate, 0.0]))?;
     let height = count(shown.len()) * ROW + 76.0;
     let names = shown.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
@@ -75,7 +75,7 @@ fn whisker(found: &Difference, x: &Scale, y: f64, confidence: f64) -> Markup {
 }
 
 /// How the pairs' own differences of a metric are spread.
-pub(super) fn pairs(results: &Results, step: &Step, metric: Metric) -> Option<Markup> {
+pub(super) fn pairs(step: &Step, metric: Metric) -> Option<Markup> {
     let values = step.paired(metric);
     let bins = Bins::of(values.iter().copied(), 24)?;
     let slower = values.iter().filter(|value| **value > 0.0).count();
@@ -83,13 +83,15 @@ pub(super) fn pairs(results: &Results, step: &Step, metric: Metric) -> Option<Ma
     let most = bins.counts.iter().max().copied().unwrap_or(0);
     let (first, last) = bins.ends();
     let area = Area::with_axes(WIDTH, 256.0, 5);
+    // Room above the highest bar for the median's label.
+    let room = ratio(most, 1) * 1.12;
     let x = Scale::linear((first.min(0.0), last.max(0.0)), area.across());
-    let y = Scale::linear((0.0, ratio(most, 1)), area.up());
+    let y = Scale::linear((0.0, room), area.up());
     // Half a pair is no tick.
     let y_ticks = y.ticks(4).into_iter().filter(|value| value.fract() == 0.0);
     let y_ticks: Vec<_> = y_ticks.map(|value| (value, format::round(value))).collect();
     let zero = x.place(0.0);
-    let label = results.label(metric);
+    let label = metric.label();
     let content = html! {
         (left_axis(&area, &y, &y_ticks, "pairs"))
         (bottom_axis(&area, &x, &time_ticks(&x, 5), &format!("{label}, proxied less direct")))
@@ -107,7 +109,7 @@ pub(super) fn pairs(results: &Results, step: &Step, metric: Metric) -> Option<Ma
             @let middle = x.place(found.estimate);
             line.median x1=(at(middle)) x2=(at(middle)) y1=(at(area.top)) y2=(at(area.bottom)) {}
             @let left = middle < f64::midpoint(area.left, area.right);
-            text.note x=(at(middle + if left { 5.0 } else { -5.0 })) y=(at(area.top + 10.0)) text-anchor=(if left { "start" } else { "end" }) {
+            text.note x=(at(middle + if left { 5.0 } else { -5.0 })) y=(at(area.top + 9.0)) text-anchor=(if left { "start" } else { "end" }) {
                 "median " (added(found.estimate))
             }
         }

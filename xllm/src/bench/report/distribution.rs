@@ -5,12 +5,12 @@ use maud::{Markup, html};
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, legend, line, mark, time_ticks},
     curve::Curve,
-    format::{route, time},
+    format::{percent, route, time},
     scale::{Scale, extent},
 };
 use crate::bench::{
-    metric::Metric,
-    result::{Distribution, Results, Route, Step},
+    metric::{Metric, Per},
+    result::{Distribution, Route, Step},
 };
 
 const WIDTH: f64 = 440.0;
@@ -26,18 +26,21 @@ struct Line<'r> {
 }
 
 /// The chart of a metric, if there are values.
-pub(super) fn figure(results: &Results, step: &Step, metric: Metric) -> Option<Markup> {
+pub(super) fn figure(step: &Step, metric: Metric) -> Option<Markup> {
     let lines: Vec<Line<'_>> = step.routes.iter().filter_map(|result| of_route(step, result.route, metric)).collect();
-    let (low, high) = extent(lines.iter().flat_map(|line| line.curve.ends()))?;
+    let (low, high) = extent(lines.iter().flat_map(|line| line.curve.ends(LEAST)))?;
     let y_ticks: Vec<(f64, String)> =
         [0.0, 0.25, 0.5, 0.75, 0.9, 1.0].map(|share| (share, format!("{:.0} %", share * 100.0))).into();
     let area = Area::with_axes(WIDTH, HEIGHT, 5);
     let x = Scale::log((low.max(LEAST), high.max(LEAST)), area.across());
     let y = Scale::linear((0.0, 1.0), area.up());
-    let per = results.definition(metric).map_or("request", |definition| definition.per.as_str());
-    let noun = if per == "gap" { "gaps" } else { "requests" };
-    let label = results.label(metric);
+    let noun = match metric.per() {
+        Per::Request => "requests",
+        Per::Gap => "gaps",
+    };
+    let label = metric.label();
     let words = in_words(&lines);
+    let at_once = lines.iter().map(|line| line.curve.below(LEAST)).fold(0.0, f64::max);
     let content = html! {
         (bottom_axis(&area, &x, &time_ticks(&x, 5), &format!("{label} (logarithmic)")))
         (left_axis(&area, &y, &y_ticks, &format!("share of {noun} that took at most this long")))
@@ -57,7 +60,10 @@ pub(super) fn figure(results: &Results, step: &Step, metric: Metric) -> Option<M
     let shown: Vec<Route> = lines.iter().map(|line| line.route).collect();
     Some(html! {
         figure {
-            figcaption { strong { (label) } ", " (words) ". The marks are p50 and p99." }
+            figcaption {
+                strong { (label) } ", " (metric.formula()) ". " (words) " (the marks)."
+                @if at_once > 0.0 { " Up to " (percent(at_once)) " of the " (noun) " took less than a microsecond and lie at the left edge." }
+            }
             (legend(&shown))
             (drawing(WIDTH, HEIGHT, &format!("Distribution of {label}: {words}"), &content))
         }

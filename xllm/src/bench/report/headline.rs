@@ -39,7 +39,7 @@ pub(super) struct Added<'r> {
 impl<'r> Added<'r> {
     pub(super) fn of(step: &'r Step) -> Self {
         let of = |metric| step.difference(metric, Statistic::MedianOfDifferences);
-        Self { first: of(Metric::Ttft), later: of(Metric::TokenDelay).or_else(|| of(Metric::Itl)) }
+        Self { first: of(Metric::Ttft), later: of(Metric::TokenDelay) }
     }
 
     fn each(self) -> impl Iterator<Item = &'r Difference> {
@@ -104,34 +104,35 @@ pub(super) fn head(results: &Results) -> Markup {
     let (mark, word, why) = verdict(results);
     html! {
         h1 { (sentence(results)) }
-        p.verdict { strong { span.sign aria-hidden="true" { (mark) } " " (word) ". " } (why) }
+        p.verdict {
+            strong { span.sign aria-hidden="true" { (mark) } " " (word) ". " } (why)
+            @if let [first, _, ..] = results.steps.as_slice() { " This is the first of " (results.steps.len()) " loads: " (load(&first.load)) "." }
+        }
         @if let Some(step) = results.steps.first() { (figures(results, step)) }
     }
 }
 
 /// Both differences with interval, beside what they are to be compared with.
 fn figures(results: &Results, step: &Step) -> Markup {
-    let added_ones = Added::of(step);
+    let both = Added::of(step);
     let p50 = |route, metric| step.route(route).and_then(|result| result.distribution(metric)).map(|found| found.p50);
-    let cards = [
-        ("Added to the first token", added_ones.first, Metric::Ttft, "first token"),
-        ("Added to each later token", added_ones.later, Metric::Itl, "gap between tokens"),
-    ];
+    let of_direct = |difference: &Difference, metric| {
+        let direct = p50(Route::Direct, metric).filter(|direct| *direct > 0.0)?;
+        Some(format!("{} of {}", percent(difference.estimate / direct), time(direct)))
+    };
+    let confidence = percent(results.parameters.confidence);
     html! {
         div.cards {
-            @for (title, difference, base, noun) in cards {
-                @if let Some(difference) = difference {
-                    div.card {
-                        p.what { (title) }
-                        p.figure { (added(difference.estimate)) }
-                        p { (percent(results.parameters.confidence)) " interval: " strong { (interval(difference)) } }
-                        p.quiet {
-                            "median over " (counted(difference.pairs, "pair", "pairs"))
-                            @if let Some(direct) = p50(Route::Direct, base).filter(|direct| *direct > 0.0) {
-                                "; the direct " (noun) " is " (time(direct))
-                            }
-                        }
-                    }
+            @if let Some(first) = both.first {
+                div.card {
+                    (added_figure("Added to the first token", first, &confidence))
+                    @if let Some(share) = of_direct(first, Metric::Ttft) { p.quiet { (share) ", the direct TTFT" } }
+                }
+            }
+            @if let Some(later) = both.later {
+                div.card {
+                    (added_figure("Added to each later token", later, &confidence))
+                    p.quiet { "how much later it comes; this does not add up from token to token" }
                 }
             }
             div.card {
@@ -141,9 +142,18 @@ fn figures(results: &Results, step: &Step) -> Markup {
                         p { (super::format::route(result.route)) " " strong { (time(found.p50)) } }
                     }
                 }
-                p.quiet { (load(&step.load)) @if results.steps.len() > 1 { ", the first of " (results.steps.len()) " loads" } }
+                p.quiet { (load(&step.load)) }
             }
         }
+    }
+}
+
+fn added_figure(title: &str, difference: &Difference, confidence: &str) -> Markup {
+    html! {
+        p.what { (title) }
+        p.figure { (added(difference.estimate)) }
+        p { (confidence) " interval " strong { (interval(difference)) } }
+        p.quiet { "median of " (counted(difference.pairs, "pair", "pairs")) }
     }
 }
 

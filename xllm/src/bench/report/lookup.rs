@@ -4,24 +4,8 @@ use std::collections::HashMap;
 
 use crate::bench::{
     metric::Metric,
-    result::{Definition, Difference, Distribution, Results, Route, RouteResult, Statistic, Step},
+    result::{Difference, Distribution, Route, RouteResult, Statistic, Step},
 };
-
-impl Results {
-    pub(super) fn definition(&self, metric: Metric) -> Option<&Definition> {
-        self.definitions.iter().find(|definition| definition.metric == metric)
-    }
-
-    /// What people call a metric.
-    pub(super) fn label(&self, metric: Metric) -> String {
-        self.definition(metric).map_or_else(|| format!("{metric:?}"), |definition| definition.label.clone())
-    }
-
-    /// Its unit in the document.
-    pub(super) fn unit(&self, metric: Metric) -> &str {
-        self.definition(metric).map_or("ms", |definition| &definition.unit)
-    }
-}
 
 impl Step {
     pub(super) fn route(&self, route: Route) -> Option<&RouteResult> {
@@ -35,16 +19,14 @@ impl Step {
     /// A metric of every request of a route that has one.
     pub(super) fn values(&self, route: Route, metric: Metric) -> impl Iterator<Item = f64> {
         let rows = self.requests.iter().filter(move |row| row.route == route);
-        rows.flat_map(move |row| row.values.iter().filter(move |(name, _)| *name == metric).map(|(_, value)| *value))
+        rows.filter_map(move |row| row.values.get(&metric).copied())
     }
 
     /// Proxied less direct, for each pair of which both have a value.
     pub(super) fn paired(&self, metric: Metric) -> Vec<f64> {
         let of = |route| {
-            self.requests.iter().filter(move |row| row.route == route).filter_map(move |row| {
-                let value = row.values.iter().find(|(name, _)| *name == metric);
-                value.map(|(_, value)| (row.pair, *value))
-            })
+            let rows = self.requests.iter().filter(move |row| row.route == route);
+            rows.filter_map(move |row| Some((row.pair, *row.values.get(&metric)?)))
         };
         let direct: HashMap<u64, f64> = of(Route::Direct).collect();
         of(Route::Proxied).filter_map(|(pair, value)| Some(value - direct.get(&pair)?)).collect()

@@ -33,7 +33,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     metric::Metric,
-    result::{Results, Step},
+    result::{Results, Route, Step},
 };
 
 #[cfg(test)]
@@ -104,25 +104,32 @@ fn body(results: &Results) -> Markup {
 
 /// All about one load.
 fn one(results: &Results, step: &Step) -> Markup {
+    // Several loads have a heading each above these.
+    let heading = |text: &str| {
+        if results.steps.len() > 1 {
+            html! { h3 { (text) } }
+        } else {
+            html! { h2 { (text) } }
+        }
+    };
     let present = |figures: Vec<Option<Markup>>| -> Vec<Markup> { figures.into_iter().flatten().collect() };
-    let added = present(vec![difference::intervals(results, step), difference::pairs(results, step, Metric::Ttft)]);
-    let gaps = distribution::figure(results, step, Metric::Itl).or_else(|| distribution::figure(results, step, Metric::Icl));
-    let taken = present(vec![distribution::figure(results, step, Metric::Ttft), gaps]);
-    let split = split::of(step);
+    let added = present(vec![difference::intervals(results, step), difference::pairs(step, Metric::Ttft)]);
+    let taken = present(vec![distribution::figure(step, Metric::Ttft), distribution::figure(step, Metric::Icl)]);
+    let split = step.route(Route::Proxied).and_then(|result| result.split.as_ref());
     let parts = present(vec![split.and_then(split::figure), timeline::overhead(step)]);
     html! {
-        @if !added.is_empty() { section { h2 { "What the proxy adds" } (pair(&added)) } }
-        @if !taken.is_empty() { section { h2 { "How long it took" } (pair(&taken)) } }
-        @if let Some(figure) = timeline::figure(step) { section { h2 { "One typical pair of streams" } (figure) } }
+        @if !added.is_empty() { section { (heading("What the proxy adds")) (pair(&added)) } }
+        @if !taken.is_empty() { section { (heading("How long it took")) (pair(&taken)) } }
+        @if let Some(figure) = timeline::figure(step) { section { (heading("One typical pair of streams")) (figure) } }
         @if !parts.is_empty() || split.is_some() {
             section {
-                h2 { "Where the time went" }
+                (heading("Where the time went"))
                 (pair(&parts))
                 @if let Some(split) = split { (split::table(split)) }
             }
         }
         section {
-            h2 { "All figures" }
+            (heading("All figures"))
             (tables::outcomes(step))
             @if let Some(failures) = tables::failures(step) { (failures) }
             (tables::metrics(results, step))

@@ -1,12 +1,15 @@
 //! Made-up results for the tests.
 
+use std::collections::BTreeMap;
+
 use crate::bench::{
     metric::Metric,
     result::{
-        Arrivals, Counts, Definition, Difference, Distribution, FailureCount, Goodput, Histogram, Load, Machine, Objective,
-        Outcome, Parameters, Parts, Percentiles, Prompts, Results, Route, RouteResult, Row, SCHEMA, Split, Statistic, Step,
-        Throughput, TokenSplit, TokenTime, Tool, Typical, VERSION, Warning,
+        Arrivals, Counts, Difference, FailureCount, Goodput, Load, Machine, Objective, Outcome, Parameters, Parts, Percentiles,
+        Prompts, Results, Route, RouteResult, Row, SCHEMA, Split, Statistic, Step, Throughput, TokenSplit, TokenTime, Tool,
+        Typical, VERSION, Warning,
     },
+    stats::distribution,
 };
 
 /// Spread numbers in 0 to 1, the same in every run.
@@ -29,46 +32,11 @@ impl Spread {
     }
 }
 
-/// A metric's values as the document has them.
-pub(super) fn distribution(metric: Metric, values: &[f64]) -> Distribution {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a made-up rank"
-        )]
-        let rank = (share * (sorted.len() - 1) as f64) as usize;
-        sorted[rank]
-    };
-    let (low, high) = (at(0.0).max(1e-3), at(1.0).max(1e-3) * 1.001);
-    let bins = 40;
-    let edges: Vec<f64> = (0..=bins).map(|edge| low * (high / low).powf(f64::from(edge) / f64::from(bins))).collect();
-    let inside = |edges: &[f64]| sorted.iter().filter(|value| (edges[0]..edges[1]).contains(&value.max(low))).count() as u64;
-    let counts = edges.windows(2).map(inside).collect();
-    #[expect(clippy::cast_precision_loss, reason = "a made-up mean")]
-    let mean = sorted.iter().sum::<f64>() / sorted.len() as f64;
-    Distribution {
-        metric,
-        count: sorted.len() as u64,
-        mean,
-        min: at(0.0),
-        p50: at(0.5),
-        p90: at(0.9),
-        p99: at(0.99),
-        p99_9: at(0.999),
-        max: at(1.0),
-        histogram: Histogram { edges, counts },
-    }
-}
-
 const fn percentiles(mean: f64) -> Percentiles {
     Percentiles { count: 900, mean, p50: mean * 0.97, p90: mean * 1.2, p99: mean * 1.8, max: mean * 4.0 }
 }
 
-fn row(step: u64, pair: u64, route: Route, values: Vec<(Metric, f64)>) -> Row {
+fn row(step: u64, pair: u64, route: Route, values: BTreeMap<Metric, f64>) -> Row {
     Row {
         step,
         pair,
@@ -99,9 +67,9 @@ pub(super) fn step(load: Load, pairs: u64, adds: f64, slow: f64) -> Step {
         for (index, route) in [Route::Direct, Route::Proxied].into_iter().enumerate() {
             let first = common + 0.15 * spread.tail() + if index == 1 { adds } else { 0.0 };
             let end = first + 39.0 * 5.0;
-            requests.push(row(0, pair, route, vec![(Metric::Ttft, first), (Metric::E2e, end)]));
+            requests.push(row(0, pair, route, [(Metric::Ttft, first), (Metric::E2e, end)].into()));
             firsts[index].push(first);
-            gaps[index].extend((0..39).map(|_| slow * (4.6 + 0.4 * spread.tail())));
+            gaps[index].extend((0..39).map(|_| if spread.next() < 0.03 { 0.0 } else { slow * (4.6 + 0.4 * spread.tail()) }));
         }
     }
     let routes =
@@ -117,7 +85,10 @@ pub(super) fn step(load: Load, pairs: u64, adds: f64, slow: f64) -> Step {
                 tokens_from_usage: pairs,
             },
             goodput: Some(Goodput { requests_per_s: 40.0, share: 0.97 }),
-            metrics: vec![distribution(Metric::Ttft, &firsts[index]), distribution(Metric::Itl, &gaps[index])],
+            metrics: [(Metric::Ttft, &firsts[index]), (Metric::Icl, &gaps[index])]
+                .into_iter()
+                .filter_map(|(metric, values)| distribution(metric, values.clone()))
+                .collect(),
             split: (index == 1).then(|| Split {
                 first_token: Parts { upstream: percentiles(22.1), proxy: percentiles(0.21), network: percentiles(0.34) },
                 later_tokens: Parts { upstream: percentiles(5.0), proxy: percentiles(0.002), network: percentiles(0.004) },
@@ -137,7 +108,7 @@ pub(super) fn step(load: Load, pairs: u64, adds: f64, slow: f64) -> Step {
     let differences = vec![
         difference(Metric::Ttft, Statistic::MedianOfDifferences, adds, 0.03),
         difference(Metric::Ttft, Statistic::P99, adds * 3.0, 0.4),
-        difference(Metric::Itl, Statistic::MedianOfDifferences, 0.001, 0.004),
+        difference(Metric::Icl, Statistic::MedianOfDifferences, 0.001, 0.004),
         difference(Metric::TokenDelay, Statistic::MedianOfDifferences, adds * 0.6, 0.012),
     ];
     let tokens = |begin: f64, split: bool| -> Vec<TokenTime> {
@@ -173,14 +144,6 @@ pub(super) fn step(load: Load, pairs: u64, adds: f64, slow: f64) -> Step {
 
 /// A whole result of these steps.
 pub(super) fn results(steps: Vec<Step>) -> Results {
-    let definition = |metric, label: &str, per: &str, used_by: &str| Definition {
-        metric,
-        label: label.to_owned(),
-        unit: "ms".to_owned(),
-        formula: format!("the formula of {label}, from the scheduled send"),
-        used_by: used_by.to_owned(),
-        per: per.to_owned(),
-    };
     Results {
         schema: SCHEMA.to_owned(),
         version: VERSION,
@@ -217,12 +180,7 @@ pub(super) fn results(steps: Vec<Step>) -> Results {
             debug_build: false,
         },
         summary: vec!["The proxy adds little.".to_owned()],
-        definitions: vec![
-            definition(Metric::Ttft, "TTFT", "request", "vLLM, GenAI-Perf"),
-            definition(Metric::Itl, "ITL", "gap", ""),
-            definition(Metric::TokenDelay, "token delay", "request", ""),
-            definition(Metric::E2e, "end to end", "request", "all"),
-        ],
+        definitions: Metric::ALL.iter().map(|metric| metric.definition()).collect(),
         steps,
         warnings: vec![Warning { code: "failures".to_owned(), text: "Requests <failed>.".to_owned(), step: Some(0) }],
     }

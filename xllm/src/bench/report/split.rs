@@ -7,7 +7,7 @@ use super::{
     format::{Unit, percent, time, whole},
     tables::scrolling,
 };
-use crate::bench::result::{Parts, Percentiles, Route, Split, Step};
+use crate::bench::result::{Parts, Percentiles, Split};
 
 const WIDTH: f64 = 440.0;
 const BAR: f64 = 30.0;
@@ -18,11 +18,6 @@ fn parts(parts: &Parts) -> [Part<'_>; 3] {
     [("upstream", "upstream", &parts.upstream), ("proxy", "inner", &parts.proxy), ("network", "outer", &parts.network)]
 }
 
-/// The split of the step's proxied requests.
-pub(super) fn of(step: &Step) -> Option<&Split> {
-    step.route(Route::Proxied)?.split.as_ref()
-}
-
 /// The mean time to the first token in three: means add up, percentiles do not.
 pub(super) fn figure(split: &Split) -> Option<Markup> {
     let parts = parts(&split.first_token);
@@ -30,20 +25,19 @@ pub(super) fn figure(split: &Split) -> Option<Markup> {
     if !(sum.is_finite() && sum > 0.0) {
         return None;
     }
-    let mut left = 0.0;
     let words: Vec<_> =
         parts.iter().map(|(name, _, part)| format!("{name} {} ({})", time(part.mean), percent(part.mean / sum))).collect();
+    let outside = &parts[1..];
+    let rest: f64 = outside.iter().map(|(_, _, part)| part.mean).sum();
     let content = html! {
-        @for (name, class, part) in &parts {
-            @let width = (part.mean / sum).clamp(0.0, 1.0) * WIDTH;
-            rect class={ "part " (class) } x=(at(left)) y="2" width=(at(width.max(1.0))) height=(at(BAR)) { title { (name) " " (time(part.mean)) } }
-            @let () = left += width;
-        }
+        (bar(&parts, sum, 2.0))
+        text.note x="0" y=(at(BAR + 26.0)) { "without the upstream: " (time(rest)) }
+        (bar(outside, rest, BAR + 34.0))
     };
     Some(html! {
         figure {
-            figcaption { strong { "First token of a proxied request" } ": " (time(sum)) " in the mean." }
-            (drawing(WIDTH, BAR + 4.0, &format!("Mean time to first token: {}", words.join(", ")), &content))
+            figcaption { strong { "First token of a proxied request" } ": " (time(sum)) " from the send, in the mean." }
+            (drawing(WIDTH, 2.0 * BAR + 38.0, &format!("Mean time to first token: {}", words.join(", ")), &content))
             ul.parts {
                 @for ((_, class, _), words) in parts.iter().zip(&words) {
                     li { svg viewBox="0 0 14 14" width="14" height="14" aria-hidden="true" { rect class={ "part " (class) } x="1" y="1" width="12" height="12" {} } " " (words) }
@@ -51,6 +45,18 @@ pub(super) fn figure(split: &Split) -> Option<Markup> {
             }
         }
     })
+}
+
+/// Parts of a sum side by side, over the whole width.
+fn bar(parts: &[Part<'_>], sum: f64, top: f64) -> Markup {
+    let mut left = 1.0;
+    html! {
+        @for (name, class, part) in parts {
+            @let width = (part.mean / sum).clamp(0.0, 1.0) * (WIDTH - 2.0);
+            rect class={ "part " (class) } x=(at(left)) y=(at(top)) width=(at(width)) height=(at(BAR)) { title { (name) " " (time(part.mean)) } }
+            @let () = left += width;
+        }
+    }
 }
 
 /// All its figures.

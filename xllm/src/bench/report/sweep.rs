@@ -34,7 +34,7 @@ pub(super) fn section(results: &Results) -> Option<Markup> {
         section {
             h2 { "Under load" }
             div.pair {
-                @for metric in [Metric::Ttft, Metric::Itl] {
+                @for metric in [Metric::Ttft, Metric::Icl] {
                     @if let Some(figure) = figure(results, metric) { (figure) }
                 }
             }
@@ -55,7 +55,7 @@ fn figure(results: &Results, metric: Metric) -> Option<Markup> {
     let area = Area::with_axes(WIDTH, HEIGHT, longest(&y_ticks));
     let x = Scale::linear((0.0, most * 1.04), area.across());
     let x_ticks: Vec<_> = x.ticks(5).into_iter().map(|value| (value, round(value))).collect();
-    let label = results.label(metric);
+    let label = metric.label();
     let content = html! {
         (left_axis(&area, &y, &y_ticks, &format!("{label} (logarithmic)")))
         (bottom_axis(&area, &x, &x_ticks, "answered requests per second"))

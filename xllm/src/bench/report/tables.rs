@@ -31,9 +31,9 @@ pub(super) fn metrics(results: &Results, step: &Step) -> Markup {
                     tbody {
                         @let rows: Vec<_> = step.routes.iter().filter_map(|result| Some((result.route, result.distribution(metric)?))).collect();
                         @for (index, (way, found)) in rows.iter().enumerate() {
-                            @let unit = Unit::of(results.unit(metric), found.p50);
+                            @let unit = Unit::of(metric.unit(), found.p50);
                             tr {
-                                @if index == 0 { th scope="rowgroup" rowspan=(rows.len()) { (results.label(metric)) } }
+                                @if index == 0 { th scope="rowgroup" rowspan=(rows.len()) { (metric.label()) } }
                                 td { (route(*way)) }
                                 td.u { (unit.name) }
                                 @for value in [found.mean, found.p50, found.p90, found.p99, found.p99_9, found.max] { td.n { (unit.figure(value)) } }
@@ -69,9 +69,9 @@ pub(super) fn differences(results: &Results, step: &Step) -> Option<Markup> {
                     tbody {
                         @let rows: Vec<&Difference> = step.differences.iter().filter(|found| found.metric == metric).collect();
                         @for (index, found) in rows.iter().enumerate() {
-                            @let unit = Unit::of(results.unit(metric), found.low.abs().max(found.high.abs()));
+                            @let unit = Unit::of(metric.unit(), found.low.abs().max(found.high.abs()));
                             tr {
-                                @if index == 0 { th scope="rowgroup" rowspan=(rows.len()) { (results.label(metric)) } }
+                                @if index == 0 { th scope="rowgroup" rowspan=(rows.len()) { (metric.label()) } }
                                 td { (statistic(found.statistic)) }
                                 td.u { (unit.name) }
                                 td.n { (unit.change(found.estimate)) }
@@ -134,7 +134,7 @@ pub(super) fn failures(step: &Step) -> Option<Markup> {
         "Failures",
         &html! {
             table {
-                thead { tr { th scope="col" { "Failed" } th.n scope="col" { "requests" } th scope="col" { "why" } } }
+                thead { tr { th scope="col" { "Failed" } th.n scope="col" { "requests" } th.text scope="col" { "why" } } }
                 tbody {
                     @for result in step.routes.iter().filter(some) {
                         @for failure in &result.failures {

@@ -1,0 +1,155 @@
+//! From the pieces of a body to the events in them: which carry content, and when each was complete.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
+use serde_json::Value;
+use sse_stream::SseByteStream;
+
+use super::record::Record;
+use crate::{chat::ApiError, config::Api};
+
+/// All that a stream says of its timing.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    /// Events with content or a choice, in their order.
+    pub(crate) events: Vec<Event>,
+    /// Tokens of the answer as the API counts them.
+    pub(crate) usage: Option<u64>,
+    /// Whether the API said that this was all.
+    pub(crate) finished: bool,
+    /// The API gave up midway, in its word for that.
+    pub(crate) error: Option<String>,
+    /// An event that is no JSON, or no event at all in a body that is not empty.
+    pub(crate) unreadable: bool,
+}
+
+/// One event. It came when the piece did that completed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Since the step's beginning.
+    pub(crate) at: Duration,
+    /// Which piece of the body completed it.
+    pub(crate) chunk: u32,
+    /// What it carries; `None` if it has a choice without content, such as the role or the reason of the end.
+    pub(crate) content: Option<Content>,
+}
+
+/// What an event carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Text,
+    Reasoning,
+    /// A piece of a tool call.
+    Tool,
+}
+
+/// Reads a record.
+pub(crate) fn read(api: Api, record: &Record) -> Tokens {
+    let mut tokens = Tokens::default();
+    let mut any = false;
+    // The parser is fed piece by piece, so that each event is known by the piece that completed it.
+    let (feed, pieces) = mpsc::unbounded::<Result<Bytes, std::convert::Infallible>>();
+    let mut events = SseByteStream::new(pieces);
+    let mut at = (Duration::ZERO, 0);
+    let mut numbers = 0..;
+    // An event that lacks its blank line counts where the body ended.
+    let end = (None, &b"\n\n"[..]);
+    for (chunk, piece) in record.pieces().map(|(chunk, piece)| (Some(chunk), piece)).chain([end]) {
+        if let Some(chunk) = chunk {
+            at = (chunk.at, numbers.next().unwrap_or(u32::MAX));
+        }
+        // It fails only when the parser is gone.
+        let _ = feed.unbounded_send(Ok(Bytes::copy_from_slice(piece)));
+        while let Some(Some(event)) = events.next().now_or_never() {
+            any = true;
+            match event.map(|event| event.data) {
+                Ok(Some(data)) => tokens.event(api, &data, at),
+                Ok(None) => {}
+                Err(_) => {
+                    tokens.unreadable = true;
+                    return tokens;
+                }
+            }
+        }
+    }
+    tokens.unreadable |= !any && !record.body.is_empty();
+    tokens
+}
+
+impl Tokens {
+    /// Events with content.
+    pub(crate) fn content(&self) -> impl DoubleEndedIterator<Item = &Event> + Clone {
+        self.events.iter().filter(|event| event.content.is_some())
+    }
+
+    /// Tokens: the API's count, else events with content, of which most carry one.
+    pub(crate) fn count(&self) -> u64 {
+        self.usage.unwrap_or_else(|| self.content().count() as u64)
+    }
+
+    fn event(&mut self, api: Api, data: &str, (at, chunk): (Duration, u32)) {
+        if data.trim() == "[DONE]" {
+            self.finished = true;
+            return;
+        }
+        let Ok(value) = serde_json::from_str::<Value>(data) else {
+            self.unreadable = true;
+            return;
+        };
+        let event = match api {
+            Api::OpenAi => self.openai(&value),
+            Api::Anthropic => self.anthropic(&value),
+        };
+        self.events.extend(event.map(|content| Event { at, chunk, content }));
+    }
+
+    /// The content of a chunk that has a choice.
+    fn openai(&mut self, data: &Value) -> Option<Option<Content>> {
+        self.failed(data);
+        self.usage = data["usage"]["completion_tokens"].as_u64().or(self.usage);
+        let choice = data["choices"].as_array()?.first()?;
+        let delta = &choice["delta"];
+        let says = |keys: &[&str]| keys.iter().any(|key| delta[key].as_str().is_some_and(|text| !text.is_empty()));
+        Some(if says(&["content", "refusal"]) {
+            Some(Content::Text)
+        } else if says(&["reasoning_content", "reasoning"]) {
+            Some(Content::Reasoning)
+        } else if delta["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty()) {
+            Some(Content::Tool)
+        } else {
+            None
+        })
+    }
+
+    /// The content of a delta. The API knows no choices: what has content counts as one.
+    fn anthropic(&mut self, data: &Value) -> Option<Option<Content>> {
+        let says = |value: &Value, key: &str| value[key].as_str().is_some_and(|text| !text.is_empty());
+        match data["type"].as_str()? {
+            "message_start" => self.usage = data["message"]["usage"]["output_tokens"].as_u64().or(self.usage),
+            "message_delta" => self.usage = data["usage"]["output_tokens"].as_u64().or(self.usage),
+            "message_stop" => self.finished = true,
+            "error" => self.failed(data),
+            "content_block_delta" => {
+                let delta = &data["delta"];
+                let content = match delta["type"].as_str()? {
+                    "text_delta" if says(delta, "text") => Content::Text,
+                    "thinking_delta" if says(delta, "thinking") => Content::Reasoning,
+                    "input_json_delta" if says(delta, "partial_json") => Content::Tool,
+                    _ => return None,
+                };
+                return Some(Some(content));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn failed(&mut self, data: &Value) {
+        if data.get("error").is_some_and(|error| !error.is_null()) {
+            let kind = ApiError::read(data).and_then(|error| error.kind);
+            self.error = Some(kind.unwrap_or_else(|| "an error without a name".to_owned()));
+        }
+    }
+}
