@@ -65,7 +65,7 @@ fn plus(figure: String) -> String {
 }
 
 /// A time of so many milliseconds, in the unit that suits it.
-pub(super) fn time(millis: f64) -> String {
+pub(in crate::bench) fn time(millis: f64) -> String {
     Unit::of_millis(millis).value(millis)
 }
 
@@ -81,7 +81,7 @@ pub(super) fn tick(millis: f64) -> String {
 }
 
 /// Three digits that count; larger numbers whole, with thin spaces between the thousands. A dash stands for what is no number.
-pub(super) fn digits(value: f64) -> String {
+pub(in crate::bench) fn digits(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
@@ -102,13 +102,13 @@ pub(super) fn digits(value: f64) -> String {
 }
 
 /// The same without zeros at its end, for numbers that are round.
-pub(super) fn round(value: f64) -> String {
+pub(in crate::bench) fn round(value: f64) -> String {
     let text = digits(value);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// A count, with thin spaces between the thousands.
-pub(super) fn whole(count: u64) -> String {
+pub(in crate::bench) fn whole(count: u64) -> String {
     grouped(&count.to_string())
 }
 
@@ -137,7 +137,7 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 /// A route by its name.
-pub(super) const fn route(route: Route) -> &'static str {
+pub(in crate::bench) const fn route(route: Route) -> &'static str {
     match route {
         Route::Direct => "direct",
         Route::Proxied => "proxied",
@@ -145,7 +145,7 @@ pub(super) const fn route(route: Route) -> &'static str {
 }
 
 /// A load in words.
-pub(super) fn load(load: &Load) -> String {
+pub(in crate::bench) fn load(load: &Load) -> String {
     match load {
         Load::Closed { concurrency: 1 } => "one request at a time".to_owned(),
         Load::Closed { concurrency } => format!("{} requests at once", whole(*concurrency)),

@@ -18,7 +18,7 @@ mod chart;
 mod curve;
 mod difference;
 mod distribution;
-mod format;
+pub(in crate::bench) mod format;
 mod headline;
 mod lookup;
 mod scale;
