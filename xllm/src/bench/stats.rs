@@ -75,9 +75,9 @@ pub(super) fn percentiles(mut values: Vec<f64>) -> Percentiles {
 fn histogram(sorted: &[f64]) -> Histogram {
     let number = |value: f64| if value < LEAST { -1 } else { (value / LEAST).log(GROWTH).floor() as i32 };
     let (Some(&least), Some(&most)) = (sorted.first(), sorted.last()) else { return Histogram::default() };
-    let (first, last) = (number(least), number(most));
+    let (lowest, highest) = (number(least), number(most));
     let edge = |number: i32| if number < 0 { 0.0 } else { round(LEAST * GROWTH.powi(number)) };
-    let edges: Vec<f64> = (first..=last + 1).map(edge).collect();
+    let edges: Vec<f64> = (lowest..=highest + 1).map(edge).collect();
     let mut counts = vec![0; edges.len() - 1];
     for value in sorted {
         // By the edges as they are written, so that a reader who bins the same values gets the same counts.
@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn every_value_is_in_a_bin_whose_edges_hold_it() {
         let values: Vec<f64> = (0..2000).map(|n| f64::from(n) * 0.37).chain([0.0, 1e-9, 1e6]).collect();
-        let Some(Distribution { histogram: Histogram { edges, counts }, count, .. }) = distribution(Metric::E2e, values.clone())
+        let Some(Distribution { histogram: Histogram { edges, counts }, count, .. }) =
+            distribution(Metric::E2e, values.clone())
         else {
             panic!("there are values");
         };

@@ -12,12 +12,12 @@ mod sse;
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+pub(crate) use event::ApiError;
 use event::{Event, Stop};
 use futures::StreamExt as _;
 use http::{Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Limited};
 use meter::Meter;
-pub(crate) use event::ApiError;
 pub(crate) use refusal::{MAX_BODY, PROXY_ERROR, failure};
 use request::Decoder;
 use serde_json::Value;
