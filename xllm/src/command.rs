@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{ChatArgs, Cli, Command, ConnectionArgs},
-    chat,
+    bench, chat,
     config::{Config, load},
     demo, doctor,
     env::Env,
@@ -27,6 +27,10 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         Some(Command::Demo(args)) => demo::run(&args, &env).await,
         Some(Command::Gateway(args)) => match configured(&args.connection, &env) {
             Ok(config) => gateway::run(&args, &config, &env).await,
+            Err(failure) => Err(failure),
+        },
+        Some(Command::Bench(args)) => match configured(&args.connection, &env) {
+            Ok(config) => Box::pin(bench::run(&args, &config, &env)).await,
             Err(failure) => Err(failure),
         },
         Some(Command::Models(args)) => configured(&args.connection, &env)

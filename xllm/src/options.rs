@@ -80,7 +80,7 @@ impl Plan {
 }
 
 /// `-o key=value`
-fn field(text: &str) -> Result<(String, Value), Failure> {
+pub(crate) fn field(text: &str) -> Result<(String, Value), Failure> {
     let (key, value) = text
         .split_once('=')
         .filter(|(key, _)| !key.is_empty())

@@ -41,7 +41,9 @@ pub(super) fn difference(metric: Metric, statistic: Statistic, pairs: &[Pair], m
     let mut drawn = pairs.to_vec();
     let mut results = Vec::with_capacity(method.resamples as usize);
     for _ in 0..method.resamples {
-        drawn.iter_mut().for_each(|slot| *slot = pairs[rng.usize(..pairs.len())]);
+        for slot in &mut drawn {
+            *slot = pairs[rng.usize(..pairs.len())];
+        }
         results.extend(work_out(statistic, &drawn));
     }
     results.sort_by(f64::total_cmp);

@@ -75,9 +75,9 @@ pub(super) fn percentiles(mut values: Vec<f64>) -> Percentiles {
 fn histogram(sorted: &[f64]) -> Histogram {
     let number = |value: f64| if value < LEAST { -1 } else { (value / LEAST).log(GROWTH).floor() as i32 };
     let (Some(&least), Some(&most)) = (sorted.first(), sorted.last()) else { return Histogram::default() };
-    let (first, last) = (number(least), number(most));
+    let (lowest, highest) = (number(least), number(most));
     let edge = |number: i32| if number < 0 { 0.0 } else { round(LEAST * GROWTH.powi(number)) };
-    let edges: Vec<f64> = (first..=last + 1).map(edge).collect();
+    let edges: Vec<f64> = (lowest..=highest + 1).map(edge).collect();
     let mut counts = vec![0; edges.len() - 1];
     for value in sorted {
         // By the edges as they are written, so that a reader who bins the same values gets the same counts.

@@ -45,6 +45,14 @@ pub(crate) enum Content {
     Tool,
 }
 
+/// What is of interest in an event.
+enum Carries {
+    Content(Content),
+    /// A choice without content.
+    Choice,
+    Nothing,
+}
+
 /// Reads a record.
 pub(crate) fn read(api: Api, record: &Record) -> Tokens {
     let mut tokens = Tokens::default();
@@ -98,52 +106,56 @@ impl Tokens {
             self.unreadable = true;
             return;
         };
-        let event = match api {
+        let carries = match api {
             Api::OpenAi => self.openai(&value),
             Api::Anthropic => self.anthropic(&value),
         };
-        self.events.extend(event.map(|content| Event { at, chunk, content }));
+        let content = match carries {
+            Carries::Content(content) => Some(content),
+            Carries::Choice => None,
+            Carries::Nothing => return,
+        };
+        self.events.push(Event { at, chunk, content });
     }
 
-    /// The content of a chunk that has a choice.
-    fn openai(&mut self, data: &Value) -> Option<Option<Content>> {
+    /// What a chunk carries.
+    fn openai(&mut self, data: &Value) -> Carries {
         self.failed(data);
         self.usage = data["usage"]["completion_tokens"].as_u64().or(self.usage);
-        let choice = data["choices"].as_array()?.first()?;
+        let Some(choice) = data["choices"].as_array().and_then(|choices| choices.first()) else { return Carries::Nothing };
         let delta = &choice["delta"];
         let says = |keys: &[&str]| keys.iter().any(|key| delta[key].as_str().is_some_and(|text| !text.is_empty()));
-        Some(if says(&["content", "refusal"]) {
-            Some(Content::Text)
+        if says(&["content", "refusal"]) {
+            Carries::Content(Content::Text)
         } else if says(&["reasoning_content", "reasoning"]) {
-            Some(Content::Reasoning)
+            Carries::Content(Content::Reasoning)
         } else if delta["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty()) {
-            Some(Content::Tool)
+            Carries::Content(Content::Tool)
         } else {
-            None
-        })
+            Carries::Choice
+        }
     }
 
-    /// The content of a delta. The API knows no choices: what has content counts as one.
-    fn anthropic(&mut self, data: &Value) -> Option<Option<Content>> {
+    /// What an event carries. The API knows no choices: what has content counts as one.
+    fn anthropic(&mut self, data: &Value) -> Carries {
         let says = |value: &Value, key: &str| value[key].as_str().is_some_and(|text| !text.is_empty());
-        match data["type"].as_str()? {
+        match data["type"].as_str().unwrap_or_default() {
             "message_start" => self.usage = data["message"]["usage"]["output_tokens"].as_u64().or(self.usage),
             "message_delta" => self.usage = data["usage"]["output_tokens"].as_u64().or(self.usage),
             "message_stop" => self.finished = true,
             "error" => self.failed(data),
             "content_block_delta" => {
                 let delta = &data["delta"];
-                let content = match delta["type"].as_str()? {
-                    "text_delta" if says(delta, "text") => Content::Text,
-                    "thinking_delta" if says(delta, "thinking") => Content::Reasoning,
-                    "input_json_delta" if says(delta, "partial_json") => Content::Tool,
-                    _ => return None,
+                return match delta["type"].as_str().unwrap_or_default() {
+                    "text_delta" if says(delta, "text") => Carries::Content(Content::Text),
+                    "thinking_delta" if says(delta, "thinking") => Carries::Content(Content::Reasoning),
+                    "input_json_delta" if says(delta, "partial_json") => Carries::Content(Content::Tool),
+                    _ => Carries::Nothing,
                 };
-                return Some(Some(content));
             }
             _ => {}
         }
-        None
+        Carries::Nothing
     }
 
     fn failed(&mut self, data: &Value) {

@@ -1,5 +1,7 @@
 //! The picture on a terminal: a bar, what flows, and a line a route.
 
+use std::fmt::Write as _;
+
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::words::{self, Rates};
@@ -51,8 +53,9 @@ impl Screen {
             // Of one width whatever the terminal's: a line that fills the terminal breaks when that is made smaller.
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "0 to 24")]
             let full = (share * BAR as f64) as usize;
-            head.push_str(&format!("  {blue}{}{reset}{}  ", "━".repeat(full), "─".repeat(BAR - full)));
-            head.push_str(&words::position(snapshot));
+            let (over, left) = ("━".repeat(full), "─".repeat(BAR - full));
+            // Writing to a String cannot fail.
+            let _ = write!(head, "  {blue}{over}{reset}{left}  {}", words::position(snapshot));
         }
         head
     }

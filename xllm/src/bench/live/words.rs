@@ -165,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_phase_that_ends_by_time_tells_how_long_it_still_takes() {
-        let snapshot = samples::snapshot(Goal::Duration(Duration::from_secs(7200)), 100);
+        let snapshot = samples::snapshot(Goal::Duration(Duration::from_hours(2)), 100);
         assert_eq!(position(&snapshot), "10 of 7200 s, 1:59 h left");
-        let late = Snapshot { elapsed: Duration::from_secs(9000), ..snapshot };
+        let late = Snapshot { elapsed: Duration::from_mins(150), ..snapshot };
         assert_eq!((share(&late), position(&late).as_str()), (Some(1.0), "7200 of 7200 s, 0 s left"));
     }
 

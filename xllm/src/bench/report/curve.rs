@@ -48,8 +48,8 @@ impl Curve {
     pub(super) fn ends(&self, least: f64) -> [f64; 2] {
         // The point that ends a run of bins without values begins none.
         let rising = self.points.windows(2).filter(|pair| self.stair || pair[1].1 > pair[0].1).map(|pair| pair[0].0);
-        let last = self.points.last().map_or(f64::NAN, |(value, _)| *value);
-        [rising.chain([last]).find(|value| *value >= least).unwrap_or(last), last]
+        let greatest = self.points.last().map_or(f64::NAN, |(value, _)| *value);
+        [rising.chain([greatest]).find(|value| *value >= least).unwrap_or(greatest), greatest]
     }
 
     /// The share of values that are smaller than this.

@@ -61,7 +61,7 @@ pub(super) fn figure(step: &Step, metric: Metric) -> Option<Markup> {
     Some(html! {
         figure {
             figcaption {
-                strong { (label) } ", " (metric.formula()) ". " (words) " (the marks)."
+                strong { (label) } ", " (metric.formula()) "; " (words) "."
                 @if at_once > 0.0 { " Up to " (percent(at_once)) " of the " (noun) " took less than a microsecond and lie at the left edge." }
             }
             (legend(&shown))
@@ -78,6 +78,6 @@ fn of_route(step: &Step, route: Route, metric: Metric) -> Option<Line<'_>> {
 }
 
 fn in_words(lines: &[Line<'_>]) -> String {
-    let of = |line: &Line<'_>| format!("{} p50 {}, p99 {}", route(line.route), time(line.found.p50), time(line.found.p99));
-    lines.iter().map(of).collect::<Vec<_>>().join("; ")
+    let of = |line: &Line<'_>| format!("{} {} and {}", route(line.route), time(line.found.p50), time(line.found.p99));
+    format!("p50 and p99: {}", lines.iter().map(of).collect::<Vec<_>>().join(", "))
 }

@@ -29,7 +29,8 @@ impl Finding {
     }
 }
 
-/// The two differences that everybody asks for: of the first token, and of each later one.
+/// The two differences that everybody asks for: of the first token, and of each later one. Where the answers of a pair differ, their
+/// later tokens cannot be compared one by one; then it is the time between tokens.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Added<'r> {
     pub(super) first: Option<&'r Difference>,
@@ -39,7 +40,7 @@ pub(super) struct Added<'r> {
 impl<'r> Added<'r> {
     pub(super) fn of(step: &'r Step) -> Self {
         let of = |metric| step.difference(metric, Statistic::MedianOfDifferences);
-        Self { first: of(Metric::Ttft), later: of(Metric::TokenDelay) }
+        Self { first: of(Metric::Ttft), later: of(Metric::TokenDelay).or_else(|| of(Metric::TpotAiperf)) }
     }
 
     fn each(self) -> impl Iterator<Item = &'r Difference> {
@@ -61,7 +62,9 @@ pub(super) fn sentence(results: &Results) -> String {
         }
     };
     let first = added.first.map(|difference| part(difference, "the first token"));
-    let later = added.later.map(|difference| part(difference, "each later one"));
+    let later = added.later.map(|difference| {
+        part(difference, if difference.metric == Metric::TokenDelay { "each later one" } else { "the time between tokens" })
+    });
     match (first, later) {
         (Some((verb, one)), Some((other, two))) if verb == other => format!("The proxy {verb} {one} and {two}."),
         (Some((verb, one)), Some((other, two))) => format!("The proxy {verb} {one} and {other} {two}."),
@@ -131,8 +134,13 @@ fn figures(results: &Results, step: &Step) -> Markup {
             }
             @if let Some(later) = both.later {
                 div.card {
-                    (added_figure("Added to each later token", later, &confidence))
-                    p.quiet { "how much later it comes; this does not add up from token to token" }
+                    @if later.metric == Metric::TokenDelay {
+                        (added_figure("Added to each later token", later, &confidence))
+                        p.quiet { "how much later it comes; this does not add up from token to token" }
+                    } @else {
+                        (added_figure("Added to the time between tokens", later, &confidence))
+                        @if let Some(share) = of_direct(later, later.metric) { p.quiet { (share) ", the direct " (later.metric.label()) } }
+                    }
                 }
             }
             div.card {

@@ -47,11 +47,6 @@ impl Scale {
         self.start + share * (self.end - self.start)
     }
 
-    /// The lowest and the highest value.
-    pub(super) const fn ends(&self) -> (f64, f64) {
-        (self.low, self.high)
-    }
-
     /// Round values to label, in rising order, about as many as asked for and never more than twice that.
     pub(super) fn ticks(&self, wanted: usize) -> Vec<f64> {
         let wanted = wanted.max(2);
@@ -107,7 +102,7 @@ fn decades(low: f64, high: f64, wanted: usize) -> Vec<f64> {
     let finest = [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]].map(of).into_iter().find(|ticks| ticks.len() <= wanted + 1);
     match finest {
         // So short a stretch of the axis is nearly even.
-        Some(ticks) if ticks.len() < 3 => even(low, high, wanted),
+        Some(ticks) if ticks.len() < 3 => even(low, high, wanted + 2),
         Some(ticks) => ticks,
         None => {
             let powers: Vec<f64> = of(&[1.0]);

@@ -104,7 +104,7 @@ fn table(results: &Results) -> Markup {
                     tr {
                         th scope="col" { "Load" } th scope="col" { "route" }
                         @for name in ["requests/s", "tokens/s", "failed", "TTFT p50", "TTFT p99"] { th.n scope="col" { (name) } }
-                        th.n scope="col" { "added to first token" } th.n scope="col" { "to each later one" }
+                        th.n scope="col" { "added to first token" } th.n scope="col" { "to later ones" }
                     }
                 }
                 @for step in &results.steps {

@@ -203,9 +203,9 @@ fn one_route_alone_is_shown_and_not_compared() {
         step.differences.clear();
         let typical = step.typical.as_mut().expect("a pair");
         if kept == Route::Direct {
-            typical.proxied = None
+            typical.proxied = None;
         } else {
-            typical.direct = None
+            typical.direct = None;
         }
         let page = Page::of(&results);
         assert!(page.says(sentence) && page.says("Not compared.") && !page.says("What the proxy adds"), "{kept:?}");
