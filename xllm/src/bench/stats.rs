@@ -38,6 +38,30 @@ pub(super) fn round(value: f64) -> f64 {
     if rounded.is_finite() { rounded + 0.0 } else { value }
 }
 
+/// A percentile that there are enough values for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Known {
+    pub(super) name: &'static str,
+    /// 0 to 1.
+    pub(super) share: f64,
+    /// Absent if there are too few values.
+    pub(super) value: Option<f64>,
+}
+
+impl Distribution {
+    /// From the median to the maximum. Of fewer than 100 values, the 99th percentile is nothing but the largest.
+    pub(super) fn known(&self) -> [Known; 5] {
+        let of = |name, share, least: u64, value| Known { name, share, value: (self.count >= least).then_some(value) };
+        [
+            of("p50", 0.5, 1, self.p50),
+            of("p90", 0.9, 10, self.p90),
+            of("p99", 0.99, 100, self.p99),
+            of("p99.9", 0.999, 1000, self.p99_9),
+            of("max", 1.0, 1, self.max),
+        ]
+    }
+}
+
 /// All of a metric's values; `None` of nothing.
 pub(super) fn distribution(metric: Metric, mut values: Vec<f64>) -> Option<Distribution> {
     values.sort_by(f64::total_cmp);

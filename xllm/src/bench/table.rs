@@ -112,11 +112,9 @@ fn metrics(text: &mut String, step: &Step) -> std::fmt::Result {
     Ok(())
 }
 
-/// Percentiles that there are values for: of fewer than 100, the 99th is nothing but the largest.
+/// Percentiles that there are values for.
 fn row(values: &Distribution) -> String {
-    let from = |least: u64, value: f64| if values.count >= least { plain(value) } else { "–".to_owned() };
-    let cells = [plain(values.p50), from(10, values.p90), from(100, values.p99), from(1000, values.p99_9), plain(values.max)];
-    cells.map(|cell| format!("{cell:>9}")).join(" ")
+    values.known().map(|known| format!("{:>9}", known.value.map_or_else(|| "–".to_owned(), plain))).join(" ")
 }
 
 fn parts(text: &mut String, title: &str, parts: &Parts) -> std::fmt::Result {

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use console::Term;
 use indicatif::ProgressDrawTarget;
 
 use super::progress::{Phase, Progress};
@@ -65,9 +66,10 @@ impl Drop for Live {
 }
 
 fn draw(progress: &Progress, coloured: bool, stopped: &mpsc::Receiver<()>) {
+    let terminal = Term::stderr();
     let mut screen = Screen::new(ProgressDrawTarget::stderr_with_hz(DRAWS), coloured);
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PERIOD) {
-        screen.show(&progress.snapshot());
+        screen.show(&progress.snapshot(), terminal.size().1.into());
     }
     screen.clear();
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use console::truncate_str;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::words::{self, Rates};
@@ -12,7 +13,10 @@ const BLUE: &str = "\x1b[34m";
 /// Columns of the bar.
 const BAR: usize = 24;
 
-/// The lines, which indicatif cuts to the terminal's width as it is at each draw.
+/// At the end of a line: Ctrl-C is echoed there, and must not begin a line that nobody takes away.
+const MARGIN: usize = 3;
+
+/// The lines, which indicatif puts in place of those before.
 #[derive(Debug)]
 pub(super) struct Screen {
     all: MultiProgress,
@@ -27,13 +31,13 @@ impl Screen {
         Self { all, lines: Vec::new(), rates: Rates::default(), coloured }
     }
 
-    /// Draws this moment.
-    pub(super) fn show(&mut self, snapshot: &Snapshot) {
+    /// Draws this moment on a terminal of so many columns, which may have changed.
+    pub(super) fn show(&mut self, snapshot: &Snapshot, columns: usize) {
         let rates = self.rates.now(snapshot);
         let mut texts = vec![self.head(snapshot), words::flow(snapshot, rates)];
         texts.extend(snapshot.routes.iter().map(words::route));
         while self.lines.len() < texts.len() {
-            let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
             self.lines.push(self.all.add(ProgressBar::no_length().with_style(style)));
         }
         // A new phase has no requests yet, and then no lines for them.
@@ -41,7 +45,7 @@ impl Screen {
             self.all.remove(&gone);
         }
         for (line, text) in self.lines.iter().zip(texts) {
-            line.set_message(text);
+            line.set_message(truncate_str(&text, columns.saturating_sub(MARGIN), "").into_owned());
         }
     }
 
@@ -69,7 +73,7 @@ impl Screen {
 
 #[cfg(test)]
 mod tests {
-    use indicatif::{InMemoryTerm, TermLike as _};
+    use indicatif::InMemoryTerm;
 
     use super::*;
     use crate::bench::{live::samples, progress::Goal};
@@ -84,7 +88,7 @@ mod tests {
     fn a_moment_is_four_lines_and_the_next_takes_their_place() {
         let (mut screen, terminal) = screen(100);
         for done in [100, 200] {
-            screen.show(&samples::snapshot(Goal::Requests(400), done));
+            screen.show(&samples::snapshot(Goal::Requests(400), done), 100);
         }
         let shown = terminal.contents().replace('\u{a0}', " ");
         let lines: Vec<&str> = shown.lines().collect();
@@ -104,11 +108,11 @@ mod tests {
         for columns in [1, 10, 30, 60] {
             let (mut screen, terminal) = screen(columns);
             for done in 0..5 {
-                screen.show(&samples::snapshot(Goal::Requests(4), done));
+                screen.show(&samples::snapshot(Goal::Requests(4), done), columns.into());
             }
             let shown = terminal.contents();
-            assert!(shown.lines().count() <= 4, "{columns}: {shown}");
-            assert_eq!(terminal.width(), columns);
+            let longest = shown.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+            assert!(shown.lines().count() <= 4 && longest + MARGIN <= usize::from(columns).max(MARGIN), "{columns}: {shown}");
         }
     }
 
@@ -124,8 +128,8 @@ mod tests {
     #[test]
     fn a_phase_without_requests_has_no_lines_for_them() {
         let (mut screen, terminal) = screen(100);
-        screen.show(&samples::snapshot(Goal::Requests(400), 10));
-        screen.show(&Snapshot { routes: Vec::new(), ..samples::snapshot(Goal::Unknown, 0) });
+        screen.show(&samples::snapshot(Goal::Requests(400), 10), 100);
+        screen.show(&Snapshot { routes: Vec::new(), ..samples::snapshot(Goal::Unknown, 0) }, 100);
         assert_eq!(terminal.contents().lines().count(), 2, "{}", terminal.contents());
     }
 }

@@ -1,6 +1,7 @@
 //! Counting values into bins of equal width with round edges.
 
 use super::scale::{count, step};
+use crate::bench::stats::quantile;
 
 /// Counts of values between edges `first + index * width`.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,25 +13,29 @@ pub(super) struct Bins {
     pub(super) outside: (u64, u64),
 }
 
-/// Of so many values, the outermost hundredth on either side would stretch the axis until the rest is one bar.
-const ENOUGH_TO_TRIM: usize = 50;
+/// Values that are further from the quartiles than so many times their distance would stretch the axis until the rest is one bar.
+const FENCE: f64 = 3.0;
 
 impl Bins {
     /// About as many bins as wanted around these values. What is no number is left out; nothing has no bins.
     pub(super) fn of(values: impl IntoIterator<Item = f64>, wanted: usize) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_unstable_by(f64::total_cmp);
-        let trimmed = if values.len() < ENOUGH_TO_TRIM { 0 } else { values.len() / 100 + 1 };
-        let (low, high) = (*values.get(trimmed)?, *values.get(values.len() - 1 - trimmed)?);
+        let (least, greatest) = (*values.first()?, *values.last()?);
+        let quarters = [0.25, 0.75].map(|share| quantile(&values, share).unwrap_or(least));
+        let fence = FENCE * (quarters[1] - quarters[0]);
+        // Where most are equal, there is no distance to go by.
+        let (low, high) =
+            if fence > 0.0 { (least.max(quarters[0] - fence), greatest.min(quarters[1] + fence)) } else { (least, greatest) };
         let width = if high > low { step(high - low, wanted) } else { step(low.abs().max(1e-3), wanted) };
         let first = (low / width).floor();
         let place = |value: f64| (value / width).floor() - first;
-        let last = place(high);
-        let mut bins = Self { first: first * width, width, counts: vec![0; index(last) + 1], outside: (0, 0) };
+        let final_bin = place(high);
+        let mut bins = Self { first: first * width, width, counts: vec![0; index(final_bin) + 1], outside: (0, 0) };
         for value in values {
             match place(value) {
                 place if place < 0.0 => bins.outside.0 += 1,
-                place if place > last => bins.outside.1 += 1,
+                place if place > final_bin => bins.outside.1 += 1,
                 place => bins.counts[index(place)] += 1,
             }
         }

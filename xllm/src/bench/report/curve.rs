@@ -44,12 +44,14 @@ impl Curve {
         (!points.is_empty()).then_some(Self { points, stair: false })
     }
 
-    /// The least value of this size or more, and the greatest value.
-    pub(super) fn ends(&self, least: f64) -> [f64; 2] {
-        // The point that ends a run of bins without values begins none.
-        let rising = self.points.windows(2).filter(|pair| self.stair || pair[1].1 > pair[0].1).map(|pair| pair[0].0);
+    /// Where the curve begins, and the greatest value. It begins with the value that so large a share of all do not exceed, or with the
+    /// least one of this size, whichever is more.
+    pub(super) fn ends(&self, least: f64, share: f64) -> [f64; 2] {
+        // The edge before a bin that has values belongs to it; a stair's point is a value itself.
+        let next = self.points.iter().skip(usize::from(!self.stair)).chain(self.points.last()).map(|(_, share)| *share);
+        let begins = self.points.iter().zip(next).find(|((value, _), next)| *value >= least && *next >= share);
         let greatest = self.points.last().map_or(f64::NAN, |(value, _)| *value);
-        [rising.chain([greatest]).find(|value| *value >= least).unwrap_or(greatest), greatest]
+        [begins.map_or(greatest, |((value, _), _)| *value), greatest]
     }
 
     /// The share of values that are smaller than this.
@@ -85,7 +87,7 @@ mod tests {
     fn a_curve_rises_to_one_at_the_greatest_value() {
         let curve = Curve::of_values([3.0, 1.0, f64::NAN, 2.0, 2.0]).expect("there are values");
         assert_eq!(curve.points, [(1.0, 0.25), (2.0, 0.5), (2.0, 0.75), (3.0, 1.0)]);
-        assert_eq!((curve.ends(0.0), curve.ends(1.5)), ([1.0, 3.0], [2.0, 3.0]));
+        assert_eq!((curve.ends(0.0, 0.0), curve.ends(1.5, 0.0), curve.ends(0.0, 0.9)), ([1.0, 3.0], [2.0, 3.0], [3.0, 3.0]));
         assert_eq!((curve.below(1.0), curve.below(1.5)), (0.0, 0.25));
         assert_eq!(curve.corners()[..3], [(1.0, 0.0), (1.0, 0.25), (2.0, 0.25)]);
     }
@@ -103,8 +105,10 @@ mod tests {
         let histogram = Histogram { edges: vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0], counts: vec![0, 1, 0, 3, 0] };
         let curve = Curve::of_histogram(&histogram).expect("there are values");
         assert_eq!(curve.points, [(2.0, 0.0), (4.0, 0.25), (8.0, 0.25), (16.0, 1.0)]);
-        // Nothing is between 4 and 8.
-        assert_eq!((curve.ends(0.0), curve.ends(3.0)), ([2.0, 16.0], [8.0, 16.0]));
+        assert_eq!(
+            (curve.ends(0.0, 0.01), curve.ends(0.0, 0.3), curve.ends(99.0, 0.0)),
+            ([2.0, 16.0], [8.0, 16.0], [16.0, 16.0])
+        );
         assert_eq!((curve.below(2.0), curve.below(4.0)), (0.0, 0.25));
     }
 

@@ -11,12 +11,15 @@ use super::{
 use crate::bench::{
     metric::{Metric, Per},
     result::{Distribution, Route, Step},
+    stats::Known,
 };
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 270.0;
 /// Nothing that a network carries is told apart below a microsecond, and zero has no place on a logarithmic axis.
 const LEAST: f64 = 1e-3;
+/// A few values far below the others would push these to the right edge: the drawing begins at this share of all.
+const FIRST: f64 = 0.01;
 
 /// One route's curve, and its percentiles.
 struct Line<'r> {
@@ -28,7 +31,7 @@ struct Line<'r> {
 /// The chart of a metric, if there are values.
 pub(super) fn figure(step: &Step, metric: Metric) -> Option<Markup> {
     let lines: Vec<Line<'_>> = step.routes.iter().filter_map(|result| of_route(step, result.route, metric)).collect();
-    let (low, high) = extent(lines.iter().flat_map(|line| line.curve.ends(LEAST)))?;
+    let (low, high) = extent(lines.iter().flat_map(|line| line.curve.ends(LEAST, FIRST)))?;
     let y_ticks: Vec<(f64, String)> =
         [0.0, 0.25, 0.5, 0.75, 0.9, 1.0].map(|share| (share, format!("{:.0} %", share * 100.0))).into();
     let area = Area::with_axes(WIDTH, HEIGHT, 5);
@@ -40,7 +43,8 @@ pub(super) fn figure(step: &Step, metric: Metric) -> Option<Markup> {
     };
     let label = metric.label();
     let words = in_words(&lines);
-    let at_once = lines.iter().map(|line| line.curve.below(LEAST)).fold(0.0, f64::max);
+    let (low, _) = x.ends();
+    let left = lines.iter().map(|line| line.curve.below(low)).fold(0.0, f64::max);
     let content = html! {
         (bottom_axis(&area, &x, &time_ticks(&x, 5), &format!("{label} (logarithmic)")))
         (left_axis(&area, &y, &y_ticks, &format!("share of {noun} that took at most this long")))
@@ -49,8 +53,9 @@ pub(super) fn figure(step: &Step, metric: Metric) -> Option<Markup> {
             path class={ "curve " (class(one.route)) } d=(line(&places)) {}
         }
         @for one in &lines {
-            @for (name, share, value) in [("p50", 0.5, one.found.p50), ("p99", 0.99, one.found.p99)] {
-                (mark(one.route, x.place(value), y.place(share), &format!("{} {name}: {}", route(one.route), time(value))))
+            @for known in one.found.middle_and_tail() {
+                @let value = known.value.unwrap_or(f64::NAN);
+                (mark(one.route, x.place(value), y.place(known.share), &format!("{} {}: {}", route(one.route), known.name, time(value))))
             }
         }
         @if let [only] = lines.as_slice() {
@@ -62,7 +67,7 @@ pub(super) fn figure(step: &Step, metric: Metric) -> Option<Markup> {
         figure {
             figcaption {
                 strong { (label) } ", " (metric.formula()) "; " (words) "."
-                @if at_once > 0.0 { " Up to " (percent(at_once)) " of the " (noun) " took less than a microsecond and lie at the left edge." }
+                @if left > 0.0 { " Up to " (percent(left)) " of the " (noun) " took less than is drawn." }
             }
             (legend(&shown))
             (drawing(WIDTH, HEIGHT, &format!("Distribution of {label}: {words}"), &content))
@@ -78,6 +83,10 @@ fn of_route(step: &Step, route: Route, metric: Metric) -> Option<Line<'_>> {
 }
 
 fn in_words(lines: &[Line<'_>]) -> String {
-    let of = |line: &Line<'_>| format!("{} {} and {}", route(line.route), time(line.found.p50), time(line.found.p99));
-    format!("p50 and p99: {}", lines.iter().map(of).collect::<Vec<_>>().join(", "))
+    let value = |known: &Known| format!("{} {}", known.name, time(known.value.unwrap_or(f64::NAN)));
+    let of = |line: &Line<'_>| {
+        let values: Vec<_> = line.found.middle_and_tail().iter().map(value).collect();
+        format!("{} {}", route(line.route), values.join(", "))
+    };
+    lines.iter().map(of).collect::<Vec<_>>().join("; ")
 }

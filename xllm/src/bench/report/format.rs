@@ -41,6 +41,9 @@ impl Unit {
 
     /// With its name.
     pub(super) fn value(self, value: f64) -> String {
+        if !value.is_finite() {
+            return self.figure(value);
+        }
         format!("{}\u{a0}{}", self.figure(value), self.name)
     }
 

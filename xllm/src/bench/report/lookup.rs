@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::bench::{
     metric::Metric,
     result::{Difference, Distribution, Route, RouteResult, Statistic, Step},
+    stats::Known,
 };
 
 impl Step {
@@ -30,6 +31,14 @@ impl Step {
         };
         let direct: HashMap<u64, f64> = of(Route::Direct).collect();
         of(Route::Proxied).filter_map(|(pair, value)| Some(value - direct.get(&pair)?)).collect()
+    }
+}
+
+impl Distribution {
+    /// The median, and the highest of the 90th and 99th percentile that there are values for.
+    pub(super) fn middle_and_tail(&self) -> Vec<Known> {
+        let [p50, p90, p99, ..] = self.known();
+        [p50].into_iter().chain([p99, p90].into_iter().find(|known| known.value.is_some())).collect()
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn render(results: &Results) -> String {
                     (headline::head(results))
                 }
                 main { (body(results)) }
-                footer { p { "Written by " (results.generator) ". " (asked.stacks) } }
+                footer { p { "Written by " (results.generator) ", from the same result as " code { "--json" } "." } }
             }
         }
     }

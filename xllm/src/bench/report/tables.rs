@@ -36,7 +36,8 @@ pub(super) fn metrics(results: &Results, step: &Step) -> Markup {
                                 @if index == 0 { th scope="rowgroup" rowspan=(rows.len()) { (metric.label()) } }
                                 td { (route(*way)) }
                                 td.u { (unit.name) }
-                                @for value in [found.mean, found.p50, found.p90, found.p99, found.p99_9, found.max] { td.n { (unit.figure(value)) } }
+                                td.n { (unit.figure(found.mean)) }
+                            @for known in found.known() { td.n { (unit.figure(known.value.unwrap_or(f64::NAN))) } }
                                 td.n { (whole(found.count)) }
                             }
                         }
