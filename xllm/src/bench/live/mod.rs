@@ -17,7 +17,6 @@ use std::{
 };
 
 use console::Term;
-use indicatif::ProgressDrawTarget;
 
 use super::progress::{Phase, Progress};
 use crate::env::Env;
@@ -26,8 +25,6 @@ use words::Rates;
 
 /// How often the picture is drawn.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Draws per second that are let through: a picture is drawn line by line.
-const DRAWS: u8 = 100;
 /// How often a log gets a line.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -66,12 +63,12 @@ impl Drop for Live {
 }
 
 fn draw(progress: &Progress, coloured: bool, stopped: &mpsc::Receiver<()>) {
-    let terminal = Term::stderr();
-    let mut screen = Screen::new(ProgressDrawTarget::stderr_with_hz(DRAWS), coloured);
+    let (mut screen, terminal) = (Screen::new(coloured), Term::stderr());
+    let columns = || terminal.size().1.into();
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PERIOD) {
-        screen.show(&progress.snapshot(), terminal.size().1.into());
+        say(&screen.show(&progress.snapshot(), columns()));
     }
-    screen.clear();
+    say(&screen.clear(columns()));
 }
 
 fn log(progress: &Progress, stopped: &mpsc::Receiver<()>) {
@@ -82,10 +79,14 @@ fn log(progress: &Progress, stopped: &mpsc::Receiver<()>) {
         let snapshot = progress.snapshot();
         let rates = rates.now(&snapshot);
         if snapshot.phase != Phase::Over {
-            // Without stderr there is nobody to tell.
-            let _ = writeln!(io::stderr(), "xllm: {}", words::plain(&snapshot, rates));
+            say(&format!("xllm: {}\n", words::plain(&snapshot, rates)));
         }
     }
+}
+
+/// In one write. Without stderr there is nobody to tell.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 #[cfg(test)]
