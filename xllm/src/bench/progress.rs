@@ -37,7 +37,7 @@ struct State {
 }
 
 /// The last requests of a route.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Recent {
     route: Route,
     requests: u64,
@@ -167,12 +167,10 @@ impl Progress {
 
     /// How far it is now.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.with(|state| {
+        let (snapshot, recent) = self.with(|state| {
             let elapsed = state.began.map_or(Duration::ZERO, |began| began.elapsed());
             let ended = state.done + state.failed + state.cancelled;
-            let mut routes: Vec<_> = state.routes.iter().map(Recent::running).collect();
-            routes.sort_by_key(|running| running.route);
-            Snapshot {
+            let snapshot = Snapshot {
                 phase: state.phase,
                 step: state.step,
                 steps: state.steps,
@@ -186,9 +184,14 @@ impl Progress {
                 #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
                 rate: ended as f64 / elapsed.as_secs_f64().max(1e-3),
                 chunks: state.chunks,
-                routes,
-            }
-        })
+                routes: Vec::new(),
+            };
+            (snapshot, state.routes.clone())
+        });
+        // Sorted without the lock, for which the load would wait.
+        let mut routes: Vec<_> = recent.iter().map(Recent::running).collect();
+        routes.sort_by_key(|running| running.route);
+        Snapshot { routes, ..snapshot }
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

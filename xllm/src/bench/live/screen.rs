@@ -9,8 +9,10 @@ use crate::{bench::progress::Snapshot, output::RESET};
 
 const BOLD: &str = "\x1b[1m";
 const BLUE: &str = "\x1b[34m";
-/// Columns of the bar.
-const BAR: usize = 24;
+/// Columns of the bar at most, and at least if there is one.
+const BAR: (usize, usize) = (24, 6);
+/// Columns that the words around it take, about: they matter more.
+const WORDS: usize = 44;
 
 /// What is on the terminal.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Screen {
     /// Puts this moment in place of the last, on a terminal that now has so many columns.
     pub(super) fn show(&mut self, snapshot: &Snapshot, columns: usize) -> String {
         let rates = self.rates.now(snapshot);
-        let mut lines = vec![self.head(snapshot), words::flow(snapshot, rates)];
+        let mut lines = vec![self.head(snapshot, columns), words::flow(snapshot, rates)];
         lines.extend(snapshot.routes.iter().map(words::route));
         let mut picture = self.clear(columns);
         for line in &lines {
@@ -50,14 +52,19 @@ impl Screen {
     }
 
     /// What is going on, and how far it is.
-    fn head(&self, snapshot: &Snapshot) -> String {
+    fn head(&self, snapshot: &Snapshot, columns: usize) -> String {
         let (bold, blue, reset) = if self.coloured { (BOLD, BLUE, RESET) } else { ("", "", "") };
         let phase = words::phase(snapshot);
         let Some(share) = words::share(snapshot) else { return format!("{bold}{phase}{reset}") };
+        let position = words::position(snapshot);
+        let room = columns.saturating_sub(WORDS).min(BAR.0);
+        if room < BAR.1 {
+            return format!("{bold}{phase}{reset}  {position}");
+        }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "0 to 24")]
-        let full = (share * BAR as f64) as usize;
-        let (over, left) = ("━".repeat(full), "─".repeat(BAR - full));
-        format!("{bold}{phase}{reset}  {blue}{over}{reset}{left}  {}", words::position(snapshot))
+        let full = (share * room as f64) as usize;
+        let (over, left) = ("━".repeat(full), "─".repeat(room - full));
+        format!("{bold}{phase}{reset}  {blue}{over}{reset}{left}  {position}")
     }
 }
 
@@ -116,12 +123,14 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_cuts_lines_and_never_wraps_them() {
-        for columns in [13_u16, 30, 60] {
+        for columns in [13_u16, 34, 60] {
             let (mut screen, mut terminal) = (Screen::new(true), Terminal::new(columns));
             for done in 0..5 {
                 terminal.write(&screen.show(&samples::snapshot(Goal::Requests(4), done), columns.into()));
             }
             assert_eq!(terminal.shown().len(), 5, "{columns}: {:?}", terminal.shown());
+            // The bar makes room for the words.
+            assert!(columns == 13 || terminal.shown()[1].ends_with("4 of 4, 0 s left"), "{:?}", terminal.shown());
         }
         for columns in [0, 1] {
             assert!(Screen::new(false).show(&samples::snapshot(Goal::Unknown, 1), columns).trim().is_empty());
