@@ -33,6 +33,8 @@ mod slo;
 mod split;
 mod stats;
 mod step;
+#[cfg(test)]
+mod streams;
 mod summary;
 mod table;
 mod tokens;
