@@ -13,10 +13,10 @@
 //! how far a run is.
 
 mod bootstrap;
-mod call;
+pub(crate) mod call;
 mod cpu;
 mod csv;
-mod digest;
+pub(crate) mod digest;
 mod engine;
 mod load;
 mod machine;
@@ -26,12 +26,14 @@ mod plan;
 pub(crate) mod progress;
 mod prompts;
 mod reader;
-mod record;
+pub(crate) mod record;
 pub(crate) mod result;
+#[cfg(test)]
+pub(crate) mod samples;
 mod schedule;
 mod slo;
 mod split;
-mod stats;
+pub(crate) mod stats;
 mod step;
 #[cfg(test)]
 mod streams;
@@ -54,6 +56,7 @@ use engine::Measured;
 use plan::Plan;
 use progress::Progress;
 use result::{Results, Route};
+pub(crate) use step::delay;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
