@@ -188,6 +188,12 @@ impl Error {
         Self { message, code: None, upstream: false, remedy: None }
     }
 
+    /// An error of the network that says this.
+    #[cfg(test)]
+    pub(crate) fn of(message: &str) -> Self {
+        Self { message: message.to_owned(), code: None, upstream: false, remedy: None }
+    }
+
     /// The relay's name for it, where it came that way.
     pub(crate) fn code(&self) -> Option<&'static str> {
         self.code

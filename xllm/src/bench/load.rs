@@ -28,7 +28,7 @@ use super::{
 use crate::transport::Transport;
 
 /// How often the loop's own lateness is looked at.
-const PROBE: Duration = Duration::from_millis(20);
+const PROBE: Duration = Duration::from_millis(50);
 
 /// One way to the API.
 #[derive(Debug)]

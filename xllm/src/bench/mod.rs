@@ -14,10 +14,10 @@
 //! how far a run is.
 
 mod bootstrap;
-mod call;
+pub(crate) mod call;
 mod cpu;
 mod csv;
-mod digest;
+pub(crate) mod digest;
 mod engine;
 mod live;
 mod load;
@@ -27,14 +27,18 @@ mod plan;
 pub(crate) mod progress;
 mod prompts;
 mod reader;
-mod record;
+pub(crate) mod record;
 mod report;
 pub(crate) mod result;
+#[cfg(test)]
+pub(crate) mod samples;
 mod schedule;
 mod slo;
 mod split;
-mod stats;
+pub(crate) mod stats;
 mod step;
+#[cfg(test)]
+mod streams;
 mod summary;
 mod table;
 mod tokens;
@@ -55,6 +59,7 @@ use live::Live;
 use plan::Plan;
 use progress::Progress;
 use result::{Results, Route};
+pub(crate) use step::delay;
 use tokio::sync::{oneshot, watch};
 
 use crate::{

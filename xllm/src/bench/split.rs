@@ -85,3 +85,39 @@ impl Three {
         Parts { upstream: percentiles(self.upstream), proxy: percentiles(self.proxy), network: percentiles(self.network) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{result::Route, samples};
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+
+    #[test]
+    fn a_tokens_time_is_the_sum_of_its_parts() {
+        // Sent on after 0.1 ms; the tokens came to the proxy after 20 and 25 ms, were held for 0.05 and 0.02 ms, and were here
+        // after 20.45 and 25.32 ms.
+        let digest = samples::stamped(0, &[20.45, 25.32], &[(20_000, 50), (25_000, 20)], 100);
+        let splits: Vec<_> = digest.tokens.content().filter_map(|event| of_event(&digest, event)).collect();
+        for (split, [upstream, proxy, network]) in splits.iter().zip([[19.9, 0.15, 0.4], [24.9, 0.12, 0.3]]) {
+            near(split.upstream, upstream);
+            near(split.proxy, proxy);
+            near(split.network, network);
+        }
+        let found = split(std::iter::once(&digest)).expect("stamped");
+        near(found.first_token.upstream.p50, 19.9);
+        near(found.later_tokens.upstream.p50, 5.0);
+        near(found.later_tokens.proxy.p50, -0.03);
+        near(found.later_tokens.network.p50, -0.1);
+        near(found.held.max, 0.05);
+        near(found.jitter.max, 0.1);
+        near(found.one_way_estimate, 0.15);
+    }
+
+    #[test]
+    fn without_stamps_there_is_no_split() {
+        assert_eq!(split(std::iter::once(&samples::sample(Route::Proxied, 0, &[1.0]))), None);
+    }
+}

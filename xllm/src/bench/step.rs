@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     bootstrap::{Method, Pair, difference},
     digest::Digest,
-    metric::{Metric, Per},
+    metric::Metric,
     result::{
         Counts, Difference, FailureCount, Goodput, Objective, Outcome, Route, RouteResult, Row, Statistic, Throughput,
         TokenTime, Typical,
@@ -111,7 +111,7 @@ pub(super) fn differences(digests: &[Digest], method: Method) -> Vec<Difference>
 
 /// How much later the tokens behind the first came through the proxy: the median of one pair. Two answers that have another
 /// number of tokens are not the same answer; they have none.
-fn delay(direct: &Digest, proxied: &Digest) -> Option<f64> {
+pub(crate) fn delay(direct: &Digest, proxied: &Digest) -> Option<f64> {
     direct.values.as_ref().zip(proxied.values.as_ref())?;
     let times =
         |digest: &Digest| -> Vec<f64> { digest.tokens.content().map(|event| ms(digest.record.since_sent(event.at))).collect() };
@@ -188,13 +188,85 @@ pub(super) fn row(step: u64, digest: &Digest) -> Row {
         events: digest.tokens.content().count() as u64,
         tokens: digest.tokens.count(),
         bytes: digest.bytes,
-        values: values
-            .map(|values| values.single.iter().filter(|(metric, _)| metric.per() == Per::Request))
-            .into_iter()
-            .flatten()
-            .map(|(metric, value)| (*metric, round(*value)))
-            .collect(),
+        values: values.iter().flat_map(|values| &values.single).map(|(metric, value)| (*metric, round(*value))).collect(),
         longest_gap: gaps.iter().copied().max_by(f64::total_cmp).map(round),
         median_gap: median(gaps).map(round),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::samples::sample;
+
+    const METHOD: Method = Method { confidence: 0.95, resamples: 200, seed: 1 };
+
+    /// Direct answers whose times vary widely, and proxied ones that are always 2 ms later.
+    fn digests(pairs: u32) -> Vec<Digest> {
+        let pair = |number: u32| {
+            let begin = f64::from(number * 37 % 50) + 10.0;
+            let times = [begin, begin + 5.0, begin + 10.0];
+            let later = times.map(|time| time + 2.0);
+            [sample(Route::Direct, number.into(), &times), sample(Route::Proxied, number.into(), &later)]
+        };
+        (0..pairs).flat_map(pair).collect()
+    }
+
+    fn find(list: &[Difference], metric: Metric, statistic: Statistic) -> Option<&Difference> {
+        list.iter().find(|found| found.metric == metric && found.statistic == statistic)
+    }
+
+    #[test]
+    fn what_is_added_to_every_pair_alike_is_found_exactly() {
+        let list = differences(&digests(40), METHOD);
+        for metric in [Metric::Ttft, Metric::E2e, Metric::TokenDelay] {
+            let found = find(&list, metric, Statistic::MedianOfDifferences).expect("forty pairs");
+            for value in [found.low, found.estimate, found.high] {
+                assert!((value - 2.0).abs() < 1e-6, "{found:?}");
+            }
+            assert_eq!(found.pairs, 40);
+        }
+        assert!(find(&list, Metric::Ttft, Statistic::P90).is_some() && find(&list, Metric::Ttft, Statistic::P99).is_none());
+    }
+
+    #[test]
+    fn only_pairs_of_which_both_were_answered_count() {
+        let mut list = digests(12);
+        list.remove(0);
+        list[4].values = None;
+        let found = differences(&list, METHOD);
+        assert_eq!(find(&found, Metric::Ttft, Statistic::MedianOfDifferences).map(|found| found.pairs), Some(10));
+    }
+
+    #[test]
+    fn answers_of_different_lengths_have_no_delay() {
+        let (direct, proxied) = (sample(Route::Direct, 0, &[1.0, 2.0, 3.0]), sample(Route::Proxied, 0, &[1.0, 2.0]));
+        assert_eq!(delay(&direct, &proxied), None);
+        assert_eq!(delay(&proxied, &proxied), Some(0.0));
+    }
+
+    #[test]
+    fn counts_throughput_and_goodput_are_over_the_steps_time() {
+        let mut list = digests(4);
+        list[0].outcome = Outcome::Failed;
+        list[0].failure = Some("why".to_owned());
+        let objectives = [Objective { metric: Metric::Ttft, limit: 25.0 }];
+        let found = route(Route::Direct, &list, 2.0, &objectives);
+        assert_eq!(found.counts, Counts { sent: 4, done: 3, failed: 1, cancelled: 0 });
+        assert_eq!(found.failures, [FailureCount { reason: "why".to_owned(), count: 1 }]);
+        assert_eq!((found.throughput.requests_per_s, found.throughput.tokens_per_s), (1.5, 4.5));
+        // The first tokens of the three came after 47, 34 and 21 ms.
+        assert_eq!(found.goodput, Some(Goodput { requests_per_s: 0.5, share: 0.25 }));
+    }
+
+    #[test]
+    fn the_typical_pair_is_the_one_nearest_to_the_medians() {
+        let mut list = digests(9);
+        list.push(sample(Route::Direct, 99, &[32.0, 42.0]));
+        let found = typical(&list).expect("pairs");
+        let ttft = |found: &Option<Vec<TokenTime>>| found.as_ref().and_then(|tokens| Some(tokens.first()?.at));
+        let (direct, proxied) = (ttft(&found.direct).expect("both"), ttft(&found.proxied).expect("both"));
+        assert!((proxied - direct - 2.0).abs() < 1e-6 && (direct - 32.0).abs() < 5.0, "{found:?}");
+        assert_ne!(found.pair, 99, "one half is no pair");
     }
 }

@@ -140,7 +140,7 @@ impl Tokens {
     fn anthropic(&mut self, data: &Value) -> Carries {
         let says = |value: &Value, key: &str| value[key].as_str().is_some_and(|text| !text.is_empty());
         match data["type"].as_str().unwrap_or_default() {
-            "message_start" => self.usage = data["message"]["usage"]["output_tokens"].as_u64().or(self.usage),
+            // The count in message_start is of what is there before the answer.
             "message_delta" => self.usage = data["usage"]["output_tokens"].as_u64().or(self.usage),
             "message_stop" => self.finished = true,
             "error" => self.failed(data),

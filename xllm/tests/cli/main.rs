@@ -1,5 +1,6 @@
 //! The real command against a stand-in for the providers.
 
+mod bench;
 mod direct;
 mod doctor;
 mod proxy;
