@@ -59,6 +59,12 @@ fn bodies(mock: &MockLlm) -> Vec<String> {
     mock.requests().iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect()
 }
 
+/// What it said, the lines apart that tell a slow machine's user how far it is.
+fn complaints(ran: &Ran) -> Vec<&str> {
+    let progress = ["xllm: setting up", "xllm: warm-up", "xllm: measuring", "xllm: working out"];
+    ran.stderr.lines().filter(|line| !progress.iter().any(|start| line.starts_with(start))).collect()
+}
+
 fn assert_no_secret(ran: &Ran) {
     for secret in ["xllm1_", "sk-ant-hidden", "sk-openai", "sk-demo"] {
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{secret} in {ran:?}");
@@ -70,7 +76,7 @@ async fn the_demonstration_needs_nothing_and_says_first_what_the_proxy_adds() {
     let user = User::new().await;
     fs::remove_file(user.config_path()).expect("there");
     let ran = user.run(&["bench", "--demo", "-n", "2", "--json", "result.json", "--csv", "rows.csv", "--timings"]).await;
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    assert_eq!((ran.code, complaints(&ran)), (Some(0), Vec::new()), "{ran:?}");
     assert!(ran.stdout.starts_with("The proxy ") && ran.stdout.contains("first token"), "{}", ran.stdout);
     for definition in ["TTFT, ms = ", "TPOT (vLLM), ms = ", "TPOT (GuideLLM), ms = ", "ITL (LLMPerf), ms = "] {
         assert!(ran.stdout.contains(definition), "{definition} in {}", ran.stdout);
@@ -98,7 +104,7 @@ async fn both_apis_are_asked_the_same_both_ways() {
     for (model, path) in [("haiku", "/v1/messages"), ("gpt-4o", "/v1/chat/completions")] {
         let user = user_behind_relay(json!({"text": "one two three"}), true).await;
         let ran = user.run(&["bench", "-m", model, "-n", "3", "--warm-up", "1", "--json"]).await;
-        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+        assert_eq!((ran.code, complaints(&ran)), (Some(0), Vec::new()), "{ran:?}");
         let document = document(&ran.stdout);
         check(&document);
         assert!((0..2).all(|route| counts(&document, 0, route)["done"] == 3), "{document}");

@@ -4,4 +4,5 @@ mod bench;
 mod direct;
 mod doctor;
 mod proxy;
+mod report;
 mod support;
