@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::{
     metric::Metric,
     result::{Difference, Statistic},
-    stats::{mean, median, quantile, round},
+    stats::{mean, median, quantile, quantile_of, round},
 };
 
 /// One pair's values, direct and proxied.
@@ -63,8 +63,7 @@ fn work_out(statistic: Statistic, pairs: &[Pair]) -> Option<f64> {
     let apart = |share: f64| {
         let of = |side: fn(&Pair) -> f64| {
             let mut values: Vec<f64> = pairs.iter().map(side).collect();
-            values.sort_unstable_by(f64::total_cmp);
-            quantile(&values, share)
+            quantile_of(&mut values, share)
         };
         Some(of(|pair| pair.1)? - of(|pair| pair.0)?)
     };

@@ -1,5 +1,7 @@
 //! What a record says once it is read, and how its call ended. Pure.
 
+use http::HeaderMap;
+
 use super::{
     record::{End, Record},
     result::Outcome,
@@ -11,7 +13,7 @@ use crate::{
     config::Api,
 };
 
-/// A call, read. Of its record, the body is gone, and the pieces, too, unless the proxy stamped them.
+/// A call, read. Of its record, the body and the headers are gone, and the pieces, too, unless the proxy stamped them.
 #[derive(Debug)]
 pub(crate) struct Digest {
     pub(crate) record: Record,
@@ -36,6 +38,9 @@ pub(crate) fn digest(api: Api, mut record: Record) -> Digest {
     let values = (outcome == Outcome::Done).then(|| values::values(&record, &tokens));
     let (chunks, bytes) = (record.chunks.len() as u64, record.body.len() as u64);
     record.body = Vec::new();
+    if let Some(head) = &mut record.head {
+        head.parts.headers = HeaderMap::new();
+    }
     if record.chunks.iter().all(|chunk| chunk.stamps.is_none()) {
         record.chunks = Vec::new();
     }

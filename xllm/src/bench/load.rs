@@ -217,6 +217,10 @@ impl Shared {
         let cancelled = draw(self.settings.seed, pair, self.settings.cancel_share).cancelled;
         let cancel_after = cancelled.then_some(self.settings.cancel_after);
         let Some(prompt) = usize::try_from(pair).ok().and_then(|pair| pair.checked_rem(lane.requests.len())) else { return };
+        // What waited for its turn when all was stopped is not sent any more.
+        if *self.terms.stop.borrow() {
+            return;
+        }
         self.progress.sent();
         let ticket = Ticket { pair, route, first, scheduled, cancel_after };
         let record = call(&lane.transport, lane.requests[prompt].clone(), ticket, &self.terms).await;

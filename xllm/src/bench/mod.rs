@@ -1,7 +1,7 @@
 //! `xllm bench`: the same prompts direct and through the proxy, in turn, and what the proxy adds.
 //!
 //! ```text
-//! mod ─► plan ─► prompts, slo              what is meant
+//! mod ─► plan ─► prompts, slo, way         what is meant
 //!     ─► engine ─► load ─► call            sends, and keeps raw bytes with their times: the hot path
 //!                       ─► schedule        when to send what
 //!               ─► reader ─► digest ─► tokens, values     reads what was kept, when nothing is measured
@@ -44,6 +44,7 @@ mod table;
 mod tokens;
 mod values;
 mod warn;
+mod way;
 
 use std::{
     fs::File,

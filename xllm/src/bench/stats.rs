@@ -20,10 +20,19 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     Some((high - low).mul_add(at.fract(), low))
 }
 
+/// The same of values in whichever order, without sorting them all; they are left in another one.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "indices of a list")]
+pub(super) fn quantile_of(values: &mut [f64], share: f64) -> Option<f64> {
+    let last = values.len().checked_sub(1)?;
+    let at = share.clamp(0.0, 1.0) * last as f64;
+    let (_, low, above) = values.select_nth_unstable_by(at.floor() as usize, f64::total_cmp);
+    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(*low);
+    Some((high - *low).mul_add(at.fract(), *low))
+}
+
 /// The median, in whichever order the values are.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
+    quantile_of(&mut values, 0.5)
 }
 
 /// The mean; `None` of nothing.
@@ -120,6 +129,9 @@ mod tests {
         let sorted = [1.0, 2.0, 3.0, 5.0];
         assert_eq!([0.0, 0.5, 0.9, 1.0].map(|share| quantile(&sorted, share).map(round)), [1.0, 2.5, 4.4, 5.0].map(Some));
         assert_eq!(quantile(&[], 0.5), None);
+        for share in [0.0, 0.3, 0.5, 0.9, 1.0] {
+            assert_eq!(quantile_of(&mut [3.0, 1.0, 5.0, 2.0], share), quantile(&sorted, share), "{share}");
+        }
         assert_eq!(median(vec![9.0, 1.0, 5.0]), Some(5.0));
     }
 

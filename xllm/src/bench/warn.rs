@@ -84,7 +84,7 @@ fn bottleneck(tool: &Tool) -> String {
         }
     }
     format!(
-        "this program, not what it measured, set the pace: {}. Ask for less load, or measure from several machines",
+        "this program, not what it measured, set the pace: {}. Ask for less load, leave it a core of its own, or measure from several machines",
         why.join(", ")
     )
 }

@@ -74,7 +74,7 @@ fn assert_no_secret(ran: &Ran) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demonstration_needs_nothing_and_says_first_what_the_proxy_adds() {
     let user = User::new().await;
-    fs::remove_file(user.config_path()).expect("there");
+    user.configure("broken");
     let ran = user.run(&["bench", "--demo", "-n", "2", "--json", "result.json", "--csv", "rows.csv", "--timings"]).await;
     assert_eq!((ran.code, complaints(&ran)), (Some(0), Vec::new()), "{ran:?}");
     assert!(ran.stdout.starts_with("The proxy ") && ran.stdout.contains("first token"), "{}", ran.stdout);
@@ -213,6 +213,12 @@ async fn what_is_broken_is_told_before_anything_is_measured() {
     let ran = user.run(&["bench", "-m", "haiku", "--direct-only", "--json", "no/such/folder.json"]).await;
     assert!(ran.code == Some(2) && ran.stderr.contains("no/such/folder.json cannot be written"), "{ran:?}");
     let user = user_behind_relay(json!({}), false).await;
+    let keyless = user.command(&["bench", "-m", "haiku"]).env_remove("ANTHROPIC_API_KEY").spawn().expect("starts");
+    let ran = finish(keyless).await;
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("direct requests need") && ran.stderr.contains("--proxy-only"),
+        "{ran:?}"
+    );
     let ran = user.run(&["bench", "-m", "haiku"]).await;
     assert!(ran.code == Some(3) && ran.stderr.contains("proxied requests fail") && ran.stderr.contains("origin-not-allowed"));
     assert_no_secret(&ran);
