@@ -25,8 +25,9 @@ impl Bins {
         let quarters = [0.25, 0.75].map(|share| quantile(&values, share).unwrap_or(least));
         let fence = FENCE * (quarters[1] - quarters[0]);
         // Where most are equal, there is no distance to go by.
-        let (low, high) =
-            if fence > 0.0 { (least.max(quarters[0] - fence), greatest.min(quarters[1] + fence)) } else { (least, greatest) };
+        let inside = |value: &&f64| fence <= 0.0 || (quarters[0] - fence..=quarters[1] + fence).contains(*value);
+        let low = values.iter().find(inside).copied().unwrap_or(least);
+        let high = values.iter().rfind(inside).copied().unwrap_or(greatest);
         let width = if high > low { step(high - low, wanted) } else { step(low.abs().max(1e-3), wanted) };
         let first = (low / width).floor();
         let place = |value: f64| (value / width).floor() - first;

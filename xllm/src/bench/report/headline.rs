@@ -78,11 +78,11 @@ pub(super) fn sentence(results: &Results) -> String {
 }
 
 /// How far the sentence can be trusted: a mark and a word that need no colour, and why.
-fn verdict(results: &Results) -> (&'static str, &'static str, String) {
+fn verdict(results: &Results) -> (&'static str, &'static str, &'static str) {
     let findings: Vec<_> =
         results.steps.first().map(|step| Added::of(step).each().map(Finding::of).collect()).unwrap_or_default();
     let all = |wanted| findings.iter().all(|finding| *finding == wanted);
-    let (mark, word, why) = match findings.len() {
+    match findings.len() {
         0 => ("–", "Not compared", "There are no pairs of requests to compare."),
         _ if all(Finding::Slower) => {
             ("▲", "Measurably slower", "No interval reaches zero: what the proxy adds is more than noise.")
@@ -98,8 +98,7 @@ fn verdict(results: &Results) -> (&'static str, &'static str, String) {
             "The intervals hold zero: if the proxy adds anything, it is lost in the noise of this run. More pairs make them narrower.",
         ),
         _ => ("◐", "Mixed", "Not all intervals are on the same side of zero: read them one by one."),
-    };
-    (mark, word, why.to_owned())
+    }
 }
 
 /// The head of the page.
@@ -109,6 +108,7 @@ pub(super) fn head(results: &Results) -> Markup {
         h1 { (sentence(results)) }
         p.verdict {
             strong { span.sign aria-hidden="true" { (mark) } " " (word) ". " } (why)
+            @if !results.warnings.is_empty() { " Mind the warnings below." }
             @if let [first, _, ..] = results.steps.as_slice() { " This is the first of " (results.steps.len()) " loads: " (load(&first.load)) "." }
         }
         @if let Some(step) = results.steps.first() { (figures(results, step)) }

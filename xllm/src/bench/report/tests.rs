@@ -132,6 +132,7 @@ fn a_page_says_what_the_proxy_adds_and_how_sure_that_is() {
     for text in [
         "The proxy adds 175 µs to the first token and 105 µs to each later one.",
         "Measurably slower.",
+        "Mind the warnings below.",
         "95 % interval +145 to +205 µs",
         "95 % interval +93.0 to +117 µs",
         "Read this before the figures",
