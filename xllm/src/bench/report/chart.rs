@@ -30,7 +30,7 @@ pub(super) struct Area {
 impl Area {
     /// Room for two axes with their titles, the left one's labels at most this many characters long.
     pub(super) fn with_axes(width: f64, height: f64, characters: usize) -> Self {
-        Self { left: 10.0 + text_width(characters), top: LINE + 10.0, right: width - 14.0, bottom: height - 2.0 * LINE - 10.0 }
+        Self { left: 14.0 + text_width(characters), top: LINE + 10.0, right: width - 14.0, bottom: height - 2.0 * LINE - 10.0 }
     }
 
     pub(super) const fn across(&self) -> (f64, f64) {
