@@ -16,6 +16,7 @@ mod bootstrap;
 pub(crate) mod call;
 mod cpu;
 mod csv;
+mod data;
 pub(crate) mod digest;
 mod engine;
 mod load;
