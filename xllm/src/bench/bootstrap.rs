@@ -22,10 +22,11 @@ pub(super) struct Method {
     pub(super) seed: u64,
 }
 
-/// Fewer pairs than this have no percentile of their own: the largest value would stand for it.
+/// Pairs below which there is no interval. Of five, even the whole range holds their median in only 94 of 100 cases; and of few,
+/// a high percentile is nothing but the largest.
 const fn least(statistic: Statistic) -> usize {
     match statistic {
-        Statistic::MedianOfDifferences | Statistic::MeanOfDifferences => 2,
+        Statistic::MedianOfDifferences | Statistic::MeanOfDifferences => 6,
         Statistic::P90 => 20,
         Statistic::P99 => 200,
     }
@@ -126,7 +127,9 @@ mod tests {
 
     #[test]
     fn too_few_pairs_give_no_interval() {
-        assert!(of(Statistic::MedianOfDifferences, &pairs(1)).is_none());
+        assert!(
+            of(Statistic::MedianOfDifferences, &pairs(5)).is_none() && of(Statistic::MedianOfDifferences, &pairs(6)).is_some()
+        );
         assert!(of(Statistic::P99, &pairs(199)).is_none() && of(Statistic::P99, &pairs(200)).is_some());
     }
 }

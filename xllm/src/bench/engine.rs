@@ -11,7 +11,7 @@ use super::{
     bootstrap::Method,
     digest::{Digest, digest},
     load::{Lane, Ran, Settings, step},
-    plan::{CONFIDENCE, Plan, RESAMPLES},
+    plan::{CONFIDENCE, Plan, RESAMPLES, workers},
     progress::{Goal, Phase, Progress},
     reader::Reader,
     record::{End, Record},
@@ -37,7 +37,7 @@ pub(super) struct Measured {
 
 /// Runs it all; blocks until it is over or `stop` turns true.
 pub(super) fn run(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     routes: &[Route],
     stop: &watch::Receiver<bool>,
     progress: &Arc<Progress>,
@@ -58,7 +58,7 @@ pub(super) fn run(
 }
 
 async fn measure(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     lanes: &Arc<Vec<Lane>>,
     stop: &watch::Receiver<bool>,
     progress: &Arc<Progress>,
@@ -75,10 +75,13 @@ async fn measure(
         progress.enter(Phase::Measuring, number, Some(load.clone()), plan.settings.goal);
         let ran = step(lanes, load, &plan.settings, stop.clone(), progress, reader.sink()).await;
         progress.enter(Phase::WorkingOut, number, Some(load.clone()), Goal::Unknown);
-        let digests = reader.finish();
-        let limited = ran.limited;
-        let result = work_out(plan, lanes, number as u64, load, &digests, &ran);
-        measured.warnings.extend(warn::of_step(number as u64, &result, limited));
+        // Elsewhere, so that connections are looked after meanwhile.
+        let (plan, routes, load) = (plan.clone(), lanes.iter().map(|lane| lane.route).collect::<Vec<_>>(), load.clone());
+        let work = move || work_out(&plan, &routes, number as u64, &load, &reader.finish(), &ran);
+        let (result, warnings) = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Failure::usage(format!("the figures could not be worked out: {error}")))?;
+        measured.warnings.extend(warnings);
         measured.steps.push(result);
     }
     progress.enter(Phase::Over, plan.loads.len(), None, Goal::Unknown);
@@ -92,11 +95,7 @@ async fn warm_up(
     stop: &watch::Receiver<bool>,
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
-    let workers = plan.loads.iter().map(|load| match load {
-        Load::Closed { concurrency } => *concurrency,
-        Load::Open { .. } => 2,
-    });
-    let load = Load::Closed { concurrency: workers.max().unwrap_or(1).min(plan.warm_up) };
+    let load = Load::Closed { concurrency: workers(&plan.loads).min(plan.warm_up) };
     let goal = Goal::Requests(plan.warm_up * lanes.len() as u64);
     let settings = Settings { goal, cancel_share: 0.0, ..plan.settings.clone() };
     progress.enter(Phase::WarmUp, 0, Some(load.clone()), goal);
@@ -134,22 +133,24 @@ fn failure(record: Record, target: &Target) -> Option<Failure> {
     })
 }
 
-/// The result of a step.
-fn work_out(plan: &Plan, lanes: &[Lane], number: u64, load: &Load, digests: &[Digest], ran: &Ran) -> Step {
+/// The result of a step, and what makes it doubtful.
+fn work_out(plan: &Plan, routes: &[Route], number: u64, load: &Load, digests: &[Digest], ran: &Ran) -> (Step, Vec<Warning>) {
     let begin = digests.iter().map(|digest| digest.record.scheduled).min().unwrap_or_default();
     let end = digests.iter().map(|digest| digest.record.ended).max().unwrap_or_default();
     let wall = end.saturating_sub(begin);
     let wall_s = wall.as_secs_f64();
     let method = Method { confidence: CONFIDENCE, resamples: RESAMPLES, seed: plan.settings.seed };
-    Step {
+    let step = Step {
         load: load.clone(),
         wall_s: round(wall_s),
-        routes: lanes.iter().map(|lane| route(lane.route, digests, wall_s, &plan.objectives)).collect(),
-        differences: if lanes.len() > 1 { differences(digests, method) } else { Vec::new() },
+        routes: routes.iter().map(|name| route(*name, digests, wall_s, &plan.objectives)).collect(),
+        differences: if routes.len() > 1 { differences(digests, method) } else { Vec::new() },
         typical: typical(digests),
         tool: tool(digests, ran, wall),
         requests: digests.iter().map(|digest| row(number, digest)).collect(),
-    }
+    };
+    let warnings = warn::of_step(number, &step, ran.limited);
+    (step, warnings)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of pieces")]

@@ -17,6 +17,7 @@ mod bootstrap;
 pub(crate) mod call;
 mod cpu;
 mod csv;
+mod data;
 pub(crate) mod digest;
 mod engine;
 mod live;

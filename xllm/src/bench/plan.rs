@@ -211,11 +211,16 @@ fn settings(args: &BenchArgs) -> Result<Settings, Failure> {
 
 /// At least one, so that connections are open and what is broken is told before anything is measured.
 fn warm_up(args: &BenchArgs, loads: &[Load]) -> u64 {
+    args.warm_up.map_or_else(|| workers(loads).max(2), u64::from)
+}
+
+/// Workers of the largest step; an open loop has none, and is warmed up by two.
+pub(super) fn workers(loads: &[Load]) -> u64 {
     let workers = loads.iter().map(|load| match load {
         Load::Closed { concurrency } => *concurrency,
         Load::Open { .. } => 2,
     });
-    args.warm_up.map_or_else(|| workers.max().unwrap_or(1).max(2), u64::from)
+    workers.max().unwrap_or(1)
 }
 
 /// `30s`, `2m`, `500ms`, `1h`; a bare number is seconds.

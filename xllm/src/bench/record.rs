@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::response;
 use xllm_proxy::client::{Receipt, Stamps};
 
@@ -64,13 +65,9 @@ pub(crate) enum End {
 
 impl Record {
     /// The pieces of the body with their bytes.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = (Chunk, &[u8])> {
-        let mut rest = self.body.as_slice();
-        self.chunks.iter().map(move |chunk| {
-            let (piece, after) = rest.split_at(chunk.length.min(rest.len()));
-            rest = after;
-            (*chunk, piece)
-        })
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (Chunk, Bytes)> {
+        let mut rest = Bytes::copy_from_slice(&self.body);
+        self.chunks.iter().map(move |chunk| (*chunk, rest.split_to(chunk.length.min(rest.len()))))
     }
 
     /// Bytes that it takes up.

@@ -26,7 +26,11 @@ fn of_step(parameters: &Parameters, step: &Step, several: bool) -> Vec<String> {
             let sure = format!("{:.0} % interval, median of {} pairs", parameters.confidence * 100.0, found.pairs);
             list.push(format!("{at}{} ({sure}).", adds(found, "the first token")));
         }
-        None => list.push(format!("{at}Too few pairs were answered both ways to say what the proxy adds.")),
+        None => {
+            list.push(format!(
+                "{at}Too few pairs were answered both ways to say what the proxy adds: it takes 6 or more (-n)."
+            ));
+        }
     }
     // Where the answers of a pair differ in length, their tokens cannot be paired.
     let later = find(Metric::TokenDelay).map(|found| (found, "the arrival of each later token"));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use sse_stream::SseByteStream;
 
-use super::record::Record;
+use super::{data::Data, record::Record};
 use crate::{chat::ApiError, config::Api};
 
 /// All that a stream says of its timing.
@@ -63,13 +63,13 @@ pub(crate) fn read(api: Api, record: &Record) -> Tokens {
     let mut at = (Duration::ZERO, 0);
     let mut numbers = 0..;
     // An event that lacks its blank line counts where the body ended.
-    let end = (None, &b"\n\n"[..]);
+    let end = (None, Bytes::from_static(b"\n\n"));
     for (chunk, piece) in record.pieces().map(|(chunk, piece)| (Some(chunk), piece)).chain([end]) {
         if let Some(chunk) = chunk {
             at = (chunk.at, numbers.next().unwrap_or(u32::MAX));
         }
         // It fails only when the parser is gone.
-        let _ = feed.unbounded_send(Ok(Bytes::copy_from_slice(piece)));
+        let _ = feed.unbounded_send(Ok(piece));
         while let Some(Some(event)) = events.next().now_or_never() {
             any = true;
             match event.map(|event| event.data) {
@@ -102,13 +102,18 @@ impl Tokens {
             self.finished = true;
             return;
         }
-        let Ok(value) = serde_json::from_str::<Value>(data) else {
-            self.unreadable = true;
+        let Ok(event) = serde_json::from_str::<Data>(data) else {
+            // What has fields of other types than we know is none of ours.
+            self.unreadable |= serde_json::from_str::<IgnoredAny>(data).is_err();
             return;
         };
+        if event.error.0 {
+            let error = serde_json::from_str(data).ok().as_ref().and_then(ApiError::read);
+            self.error = Some(error.and_then(|error| error.kind).unwrap_or_else(|| "an error without a name".to_owned()));
+        }
         let carries = match api {
-            Api::OpenAi => self.openai(&value),
-            Api::Anthropic => self.anthropic(&value),
+            Api::OpenAi => self.openai(&event),
+            Api::Anthropic => self.anthropic(&event),
         };
         let content = match carries {
             Carries::Content(content) => Some(content),
@@ -119,49 +124,33 @@ impl Tokens {
     }
 
     /// What a chunk carries.
-    fn openai(&mut self, data: &Value) -> Carries {
-        self.failed(data);
-        self.usage = data["usage"]["completion_tokens"].as_u64().or(self.usage);
-        let Some(choice) = data["choices"].as_array().and_then(|choices| choices.first()) else { return Carries::Nothing };
-        let delta = &choice["delta"];
-        let says = |keys: &[&str]| keys.iter().any(|key| delta[key].as_str().is_some_and(|text| !text.is_empty()));
-        if says(&["content", "refusal"]) {
-            Carries::Content(Content::Text)
-        } else if says(&["reasoning_content", "reasoning"]) {
-            Carries::Content(Content::Reasoning)
-        } else if delta["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty()) {
-            Carries::Content(Content::Tool)
-        } else {
-            Carries::Choice
+    fn openai(&mut self, data: &Data) -> Carries {
+        self.usage = data.usage.as_ref().and_then(|usage| usage.completion_tokens).or(self.usage);
+        let Some(choice) = data.choices.as_ref().and_then(|choices| choices.first()) else { return Carries::Nothing };
+        match &choice.delta {
+            Some(delta) if delta.content.0 || delta.refusal.0 => Carries::Content(Content::Text),
+            Some(delta) if delta.reasoning_content.0 || delta.reasoning.0 => Carries::Content(Content::Reasoning),
+            Some(delta) if delta.tool_calls.0 => Carries::Content(Content::Tool),
+            _ => Carries::Choice,
         }
     }
 
     /// What an event carries. The API knows no choices: what has content counts as one.
-    fn anthropic(&mut self, data: &Value) -> Carries {
-        let says = |value: &Value, key: &str| value[key].as_str().is_some_and(|text| !text.is_empty());
-        match data["type"].as_str().unwrap_or_default() {
+    fn anthropic(&mut self, data: &Data) -> Carries {
+        match data.kind.as_deref().unwrap_or_default() {
             // The count in message_start is of what is there before the answer.
-            "message_delta" => self.usage = data["usage"]["output_tokens"].as_u64().or(self.usage),
+            "message_delta" => self.usage = data.usage.as_ref().and_then(|usage| usage.output_tokens).or(self.usage),
             "message_stop" => self.finished = true,
-            "error" => self.failed(data),
             "content_block_delta" => {
-                let delta = &data["delta"];
-                return match delta["type"].as_str().unwrap_or_default() {
-                    "text_delta" if says(delta, "text") => Carries::Content(Content::Text),
-                    "thinking_delta" if says(delta, "thinking") => Carries::Content(Content::Reasoning),
-                    "input_json_delta" if says(delta, "partial_json") => Carries::Content(Content::Tool),
+                return match &data.delta {
+                    Some(delta) if delta.text.0 => Carries::Content(Content::Text),
+                    Some(delta) if delta.thinking.0 => Carries::Content(Content::Reasoning),
+                    Some(delta) if delta.partial_json.0 => Carries::Content(Content::Tool),
                     _ => Carries::Nothing,
                 };
             }
             _ => {}
         }
         Carries::Nothing
-    }
-
-    fn failed(&mut self, data: &Value) {
-        if data.get("error").is_some_and(|error| !error.is_null()) {
-            let kind = ApiError::read(data).and_then(|error| error.kind);
-            self.error = Some(kind.unwrap_or_else(|| "an error without a name".to_owned()));
-        }
     }
 }

@@ -75,7 +75,7 @@ fn assert_no_secret(ran: &Ran) {
 async fn the_demonstration_needs_nothing_and_says_first_what_the_proxy_adds() {
     let user = User::new().await;
     user.configure("broken");
-    let ran = user.run(&["bench", "--demo", "-n", "2", "--json", "result.json", "--csv", "rows.csv", "--timings"]).await;
+    let ran = user.run(&["bench", "--demo", "-n", "6", "--json", "result.json", "--csv", "rows.csv", "--timings"]).await;
     assert_eq!((ran.code, complaints(&ran)), (Some(0), Vec::new()), "{ran:?}");
     assert!(ran.stdout.starts_with("The proxy ") && ran.stdout.contains("first token"), "{}", ran.stdout);
     for definition in ["TTFT, ms = ", "TPOT (vLLM), ms = ", "TPOT (GuideLLM), ms = ", "ITL (LLMPerf), ms = "] {
@@ -84,7 +84,7 @@ async fn the_demonstration_needs_nothing_and_says_first_what_the_proxy_adds() {
     assert!(!ran.stdout.contains('\x1b'));
     let document = document(&fs::read_to_string(user.home.path().join("result.json")).expect("written"));
     check(&document);
-    let all = json!({"sent": 2, "done": 2, "failed": 0, "cancelled": 0});
+    let all = json!({"sent": 6, "done": 6, "failed": 0, "cancelled": 0});
     assert!((0..2).all(|route| *counts(&document, 0, route) == all), "{document}");
     let proxied = list(&document["steps"][0]["typical"]["proxied"]);
     for token in proxied {
@@ -93,7 +93,7 @@ async fn the_demonstration_needs_nothing_and_says_first_what_the_proxy_adds() {
     }
     assert_eq!(proxied.len(), 40);
     let rows = fs::read_to_string(user.home.path().join("rows.csv")).expect("written");
-    assert_eq!(rows.lines().count(), 1 + 4);
+    assert_eq!(rows.lines().count(), 1 + 12);
     let columns = rows.lines().next().expect("a head").split(',').count();
     assert!(rows.lines().all(|row| row.split(',').count() == columns), "{rows}");
     assert_no_secret(&ran);

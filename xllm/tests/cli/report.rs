@@ -9,7 +9,7 @@ use crate::support::user_behind_relay;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_leaves_one_page_with_its_figures_and_no_secret() {
     let user = user_behind_relay(json!({"text": "one two three"}), true).await;
-    let args = ["bench", "-m", "haiku", "-n", "4", "--timings", "--quiet", "--report", "page.html", "--json", "result.json"];
+    let args = ["bench", "-m", "haiku", "-n", "6", "--timings", "--quiet", "--report", "page.html", "--json", "result.json"];
     let ran = user.run(&args).await;
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "", ""));
     let read = |name| fs::read_to_string(user.home.path().join(name)).expect("written");
