@@ -1,8 +1,11 @@
 //! The command line, typed. What it means together with configuration and
 //! environment is worked out in `options`.
 
+mod bench;
+
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
+pub(crate) use bench::{ApiName, BenchArgs, Spread};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 const EXAMPLES: &str = "\
@@ -14,6 +17,7 @@ Examples:
   xllm demo               needs no key and no set-up
   xllm gateway -- claude  any program, its API calls through the relay
   xllm doctor             says what is wrong
+  xllm bench --demo       measures what the relay adds
   xllm -- models          a prompt that is also a subcommand's name
 
 Exit codes: 0 done · 1 the API's error · 2 usage or configuration
@@ -44,6 +48,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Carry any SDK or program through the relay: a local endpoint to set as its base URL
     Gateway(GatewayArgs),
+    /// Measure what the relay adds: the same prompts direct and through it, in turn
+    Bench(Box<BenchArgs>),
     /// List the models and where their keys come from
     Models(ModelsArgs),
     /// Keep the proxy's credential in the system keyring

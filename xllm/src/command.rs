@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{ChatArgs, Cli, Command, ConnectionArgs},
-    chat,
+    bench, chat,
     config::{Config, load},
     demo, doctor,
     env::Env,
@@ -29,6 +29,13 @@ pub(crate) async fn run(cli: Cli) -> Exit {
             Ok(config) => gateway::run(&args, &config, &env).await,
             Err(failure) => Err(failure),
         },
+        // The demonstration needs no configuration, be it a broken one.
+        Some(Command::Bench(args)) => {
+            match if args.demo { Ok(Config::default()) } else { configured(&args.connection, &env) } {
+                Ok(config) => Box::pin(bench::run(&args, &config, &env)).await,
+                Err(failure) => Err(failure),
+            }
+        }
         Some(Command::Models(args)) => configured(&args.connection, &env)
             .and_then(|config| models::run(&args.connection, &config, &env))
             .and_then(|text| print(&text)),

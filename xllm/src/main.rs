@@ -4,6 +4,8 @@
 //! main ─► command ─► chat ─► transport     one question, its answer
 //!                    chat ─► output        stdout and stderr
 //!         command ─► demo ─► chat          the same, with provider, relay and wire-tap around it
+//!         command ─► bench ─► transport    the same requests direct and relayed, measured
+//!                    demo, bench ─► stage  a provider and a relay inside this process
 //!         command ─► gateway               a local endpoint that carries other programs' requests
 //!         command ─► doctor ─► transport   what is wrong, found out step by step
 //!         command, demo, doctor, gateway, chat ─► options ─► config, aliases, endpoint, key, prompt, output
@@ -14,6 +16,7 @@
 
 mod aliases;
 mod args;
+mod bench;
 mod chat;
 mod command;
 mod config;
@@ -34,6 +37,7 @@ mod output;
 mod prompt;
 mod secret;
 mod signals;
+mod stage;
 mod transport;
 
 use std::time::Duration;

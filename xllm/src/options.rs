@@ -70,17 +70,21 @@ impl Plan {
         let route = route(&args.connection, config, env)?;
         let target = target(args, config, env, matches!(route, Route::Proxy { .. }))?;
         let mut warnings = config.warnings.clone();
-        if matches!(route, Route::Direct) && target.key.is_some() && is_exposed(&target.url) {
-            warnings.push(format!("the API key for {} travels unencrypted: its url begins with http://", target.provider));
-        }
+        warnings.extend(exposed(&target).filter(|_| matches!(route, Route::Direct)));
         let show = Show { stream: !args.no_stream, json: args.json, raw: args.raw, usage: args.usage };
         let ask = Ask { system: args.system.clone(), parts, extra, stream: show.stream, usage: show.usage };
         Ok(Self { target, route, ask, show, warnings })
     }
 }
 
+/// What to say of a key that anybody could read on the way, if it went straight.
+pub(crate) fn exposed(target: &Target) -> Option<String> {
+    let exposed = target.key.is_some() && is_exposed(&target.url);
+    exposed.then(|| format!("the API key for {} travels unencrypted: its url begins with http://", target.provider))
+}
+
 /// `-o key=value`
-fn field(text: &str) -> Result<(String, Value), Failure> {
+pub(crate) fn field(text: &str) -> Result<(String, Value), Failure> {
     let (key, value) = text
         .split_once('=')
         .filter(|(key, _)| !key.is_empty())

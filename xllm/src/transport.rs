@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use tower::ServiceExt as _;
-use xllm_proxy::client::{self, Client, Fault, Mode};
+use xllm_proxy::client::{self, Client, Fault, Mode, Receipt, Stamps};
 
 use crate::{
     credential,
@@ -42,7 +42,16 @@ pub(crate) enum Transport {
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(crate) struct Body(UnsyncBoxBody<Bytes, Error>);
+pub(crate) struct Body(Source);
+
+/// Where a body comes from.
+#[derive(Debug)]
+enum Source {
+    /// Straight from the API.
+    Direct(UnsyncBoxBody<Bytes, Error>),
+    /// Through the relay, which tells more of it.
+    Proxy(Box<client::Body>),
+}
 
 /// Why nothing, or no more, came.
 #[derive(Debug, Clone)]
@@ -82,14 +91,15 @@ impl Transport {
                 let request = reqwest::Request::try_from(request).map_err(|error| Error::network(&error, &host))?;
                 let response = client.execute(request).await.map_err(|error| Error::network(&error, &host))?;
                 let response = Response::<reqwest::Body>::from(response);
-                Ok(response.map(|body| Body(body.map_err(move |error| Error::network(&error, &host)).boxed_unsync())))
+                Ok(response
+                    .map(|body| Body(Source::Direct(body.map_err(move |error| Error::network(&error, &host)).boxed_unsync()))))
             }
             Self::Proxy(client) => {
                 if buffered {
                     request.extensions_mut().insert(Mode::Buffered);
                 }
                 let response = client.clone().oneshot(request.map(Full::new)).await?;
-                Ok(response.map(|body| Body(body.map_err(Error::from).boxed_unsync())))
+                Ok(response.map(|body| Body(Source::Proxy(Box::new(body)))))
             }
         }
     }
@@ -109,24 +119,49 @@ impl http_body::Body for Body {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Source::Direct(body) => Pin::new(body).poll_frame(cx),
+            Source::Proxy(body) => Pin::new(body).poll_frame(cx).map_err(Error::from),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Source::Direct(body) => body.is_end_stream(),
+            Source::Proxy(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Source::Direct(body) => body.size_hint(),
+            Source::Proxy(body) => body.size_hint(),
+        }
     }
 }
 
 impl Body {
+    /// When the relay had the piece that came last, if the request asked for [`client::Timings`].
+    pub(crate) fn stamps(&self) -> Option<Stamps> {
+        match &self.0 {
+            Source::Direct(_) => None,
+            Source::Proxy(body) => body.stamps().copied(),
+        }
+    }
+
+    /// Where the time went inside the relay; there once the body has ended.
+    pub(crate) fn receipt(&self) -> Option<Receipt> {
+        match &self.0 {
+            Source::Direct(_) => None,
+            Source::Proxy(body) => body.receipt().copied(),
+        }
+    }
+
     /// A body in memory, cut into these pieces.
     #[cfg(test)]
     pub(crate) fn of(pieces: Vec<Bytes>) -> Self {
         let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
-        Self(http_body_util::StreamBody::new(futures::stream::iter(frames)).boxed_unsync())
+        Self(Source::Direct(http_body_util::StreamBody::new(futures::stream::iter(frames)).boxed_unsync()))
     }
 }
 
@@ -151,6 +186,12 @@ impl Error {
         };
         let message = format!("{what}: {}", reason(error));
         Self { message, code: None, upstream: false, remedy: None }
+    }
+
+    /// An error of the network that says this.
+    #[cfg(test)]
+    pub(crate) fn of(message: &str) -> Self {
+        Self { message: message.to_owned(), code: None, upstream: false, remedy: None }
     }
 
     /// The relay's name for it, where it came that way.

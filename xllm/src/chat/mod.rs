@@ -12,12 +12,13 @@ mod sse;
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+pub(crate) use event::ApiError;
 use event::{Event, Stop};
 use futures::StreamExt as _;
 use http::{Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Limited};
 use meter::Meter;
-pub(crate) use refusal::PROXY_ERROR;
+pub(crate) use refusal::{MAX_BODY, PROXY_ERROR, failure};
 use request::Decoder;
 use serde_json::Value;
 
@@ -100,11 +101,11 @@ async fn converse(plan: &Plan, transport: &Transport, out: &mut Output) -> Resul
     if !response.status().is_success() || response.headers().contains_key(PROXY_ERROR) {
         let (head, body) = response.into_parts();
         // An error that cannot be read to its end is still that error.
-        let body = out.waiting(collect(body, refusal::MAX_BODY)).await.unwrap_or_default();
+        let body = out.waiting(collect(body, MAX_BODY)).await.unwrap_or_default();
         if plan.show.json && serde_json::from_slice::<Value>(&body).is_ok() {
             out.text(&String::from_utf8_lossy(&body))?;
         }
-        return Err(refusal::failure(target, &head, &body).into());
+        return Err(failure(target, &head, &body).into());
     }
     let kind = response.headers().get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or(""));
     if kind.starts_with("text/html") {
@@ -190,7 +191,7 @@ impl Answer<'_> {
         }
         let mut events = Vec::new();
         if !request::whole(self.plan.target.api, &answer, &mut events) {
-            return Err(match event::ApiError::read(&answer) {
+            return Err(match ApiError::read(&answer) {
                 Some(error) => refusal::midway(&self.plan.target, &error),
                 None => Failure::api(format!("the answer of {provider} holds no message")),
             }

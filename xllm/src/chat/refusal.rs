@@ -9,12 +9,12 @@ use crate::{exit::Failure, options::Target};
 /// Set by the relay where it answers itself.
 pub(crate) const PROXY_ERROR: &str = "x-xllm-error";
 /// Errors are short.
-pub(super) const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 1 << 20;
 /// What is shown of an error that is no JSON.
 const MAX_SHOWN: usize = 300;
 
 /// The error for a response that is none of success.
-pub(super) fn failure(target: &Target, head: &response::Parts, body: &[u8]) -> Failure {
+pub(crate) fn failure(target: &Target, head: &response::Parts, body: &[u8]) -> Failure {
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let value = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let mut error = ApiError::read(&value).unwrap_or_else(|| ApiError { message: excerpt(body), ..ApiError::default() });

@@ -1,9 +1,9 @@
 //! What happened, in a few lines and a small picture.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
-    measure::{Arrivals, Pairs},
+    measure::{Pairs, Said},
     tap::Seen,
 };
 use crate::options::Plan;
@@ -22,7 +22,7 @@ pub(super) struct Picture<'a> {
     /// What the wire-tap kept.
     pub(super) seen: &'a Seen,
     /// The same answer, as the provider wrote it.
-    pub(super) said: &'a Arrivals,
+    pub(super) said: &'a Said,
     pub(super) pairs: &'a Pairs,
     pub(super) plan: &'a Plan,
     pub(super) api_key: &'a str,
@@ -93,8 +93,8 @@ fn heading(text: &mut String, title: &str) -> std::fmt::Result {
     writeln!(text, "\n── {title} {}\n", "─".repeat(WIDTH.saturating_sub(title.chars().count() + 4)))
 }
 
-fn ms(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1e3)
+fn ms(time: f64) -> String {
+    format!("{time:.2} ms")
 }
 
 /// The text within so many columns.

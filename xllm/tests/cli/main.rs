@@ -1,6 +1,8 @@
 //! The real command against a stand-in for the providers.
 
+mod bench;
 mod direct;
 mod doctor;
 mod proxy;
+mod report;
 mod support;

@@ -1,0 +1,183 @@
+//! The thread that measures: warms up, runs the steps one after another, and works each out when it is over.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    bootstrap::Method,
+    digest::{Digest, digest},
+    load::{Lane, Ran, Settings, step},
+    plan::{CONFIDENCE, Plan, RESAMPLES, workers},
+    progress::{Goal, Phase, Progress},
+    reader::Reader,
+    record::{End, Record},
+    result::{Load, Outcome, Route, Step, Tool, Warning},
+    stats::{percentiles, round},
+    step::{differences, route, row, typical},
+    values::ms,
+    warn,
+};
+use crate::{
+    chat::{self, PROXY_ERROR},
+    exit::Failure,
+    options::Target,
+};
+
+/// What was measured.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) started: SystemTime,
+    pub(super) steps: Vec<Step>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Runs it all; blocks until it is over or `stop` turns true.
+pub(super) fn run(
+    plan: &Arc<Plan>,
+    routes: &[Route],
+    stop: &watch::Receiver<bool>,
+    progress: &Arc<Progress>,
+) -> Result<Measured, Failure> {
+    // One thread: what it uses can be told, and no piece waits for another thread to wake up.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("this system gives no event loop: {error}")))?;
+    runtime.block_on(async {
+        let lanes = Arc::new(plan.lanes(routes)?);
+        let outcome = measure(plan, &lanes, stop, progress).await;
+        for lane in lanes.iter() {
+            lane.transport.settle().await;
+        }
+        outcome
+    })
+}
+
+async fn measure(
+    plan: &Arc<Plan>,
+    lanes: &Arc<Vec<Lane>>,
+    stop: &watch::Receiver<bool>,
+    progress: &Arc<Progress>,
+) -> Result<Measured, Failure> {
+    progress.steps(plan.loads.len());
+    warm_up(plan, lanes, stop, progress).await?;
+    let mut measured = Measured { started: SystemTime::now(), steps: Vec::new(), warnings: Vec::new() };
+    for (number, load) in plan.loads.iter().enumerate() {
+        if *stop.borrow() {
+            break;
+        }
+        let reader =
+            Reader::start(plan.target.api).map_err(|error| Failure::usage(format!("this system gives no threads: {error}")))?;
+        progress.enter(Phase::Measuring, number, Some(load.clone()), plan.settings.goal);
+        let ran = step(lanes, load, &plan.settings, stop.clone(), progress, reader.sink()).await;
+        progress.enter(Phase::WorkingOut, number, Some(load.clone()), Goal::Unknown);
+        // Elsewhere, so that connections are looked after meanwhile.
+        let (plan, routes, load) = (plan.clone(), lanes.iter().map(|lane| lane.route).collect::<Vec<_>>(), load.clone());
+        let work = move || work_out(&plan, &routes, number as u64, &load, &reader.finish(), &ran);
+        let (result, warnings) = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Failure::usage(format!("the figures could not be worked out: {error}")))?;
+        measured.warnings.extend(warnings);
+        measured.steps.push(result);
+    }
+    progress.enter(Phase::Over, plan.loads.len(), None, Goal::Unknown);
+    Ok(measured)
+}
+
+/// Opens connections, and finds out whether there is anything to measure.
+async fn warm_up(
+    plan: &Plan,
+    lanes: &Arc<Vec<Lane>>,
+    stop: &watch::Receiver<bool>,
+    progress: &Arc<Progress>,
+) -> Result<(), Failure> {
+    let load = Load::Closed { concurrency: workers(&plan.loads).min(plan.warm_up) };
+    let goal = Goal::Requests(plan.warm_up * lanes.len() as u64);
+    let settings = Settings { goal, cancel_share: 0.0, ..plan.settings.clone() };
+    progress.enter(Phase::WarmUp, 0, Some(load.clone()), goal);
+    let (sink, records) = mpsc::channel();
+    step(lanes, &load, &settings, stop.clone(), progress, sink).await;
+    let records: Vec<Record> = records.into_iter().collect();
+    let mut failed: Vec<(Route, Failure)> = Vec::new();
+    let mut answered = Vec::new();
+    for record in records {
+        let route = record.route;
+        match failure(record, &plan.target) {
+            Some(failure) => failed.push((route, failure)),
+            None => answered.push(route),
+        }
+    }
+    match failed.into_iter().find(|(route, _)| !answered.contains(route)) {
+        Some((_, failure)) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+/// Why a call failed, as the error that ends the command; `None` if it did not.
+fn failure(record: Record, target: &Target) -> Option<Failure> {
+    let before = format!("{} requests fail: ", warn::name(record.route));
+    if let (End::Whole, Some(head)) = (&record.end, &record.head)
+        && (!head.parts.status.is_success() || head.parts.headers.contains_key(PROXY_ERROR))
+    {
+        return Some(chat::failure(target, &head.parts, record.body.get(..chat::MAX_BODY).unwrap_or(&record.body)));
+    }
+    let digest = digest(target.api, record);
+    let reason = digest.failure?;
+    Some(match digest.record.end {
+        End::Broken(error) => error.into_failure(&before),
+        _ => Failure::api(format!("{before}{reason}")),
+    })
+}
+
+/// The result of a step, and what makes it doubtful.
+fn work_out(plan: &Plan, routes: &[Route], number: u64, load: &Load, digests: &[Digest], ran: &Ran) -> (Step, Vec<Warning>) {
+    let begin = digests.iter().map(|digest| digest.record.scheduled).min().unwrap_or_default();
+    let end = digests.iter().map(|digest| digest.record.ended).max().unwrap_or_default();
+    let wall = end.saturating_sub(begin);
+    let wall_s = wall.as_secs_f64();
+    let method = Method { confidence: CONFIDENCE, resamples: RESAMPLES, seed: plan.settings.seed };
+    let step = Step {
+        load: load.clone(),
+        wall_s: round(wall_s),
+        routes: routes.iter().map(|name| route(*name, digests, wall_s, &plan.objectives)).collect(),
+        differences: if routes.len() > 1 { differences(digests, method) } else { Vec::new() },
+        typical: typical(digests),
+        tool: tool(digests, ran, wall),
+        requests: digests.iter().map(|digest| row(number, digest)).collect(),
+    };
+    let warnings = warn::of_step(number, &step, ran.limited);
+    (step, warnings)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of pieces")]
+fn tool(digests: &[Digest], ran: &Ran, wall: Duration) -> Tool {
+    let chunks: u64 = digests.iter().map(|digest| digest.chunks).sum();
+    let cpu_s = ran.cpu.map(|cpu| cpu.as_secs_f64());
+    let lag = |digest: &Digest| ms(digest.record.sent.saturating_sub(digest.record.scheduled));
+    let mut tool = Tool {
+        chunks,
+        bytes: digests.iter().map(|digest| digest.bytes).sum(),
+        cpu_s: cpu_s.map(round),
+        busy: cpu_s.map(|cpu| round(cpu / wall.as_secs_f64().max(1e-9))),
+        cpu_us_per_chunk: cpu_s.filter(|_| chunks > 0).map(|cpu| round(cpu * 1e6 / chunks as f64)),
+        // Without a place among those under way a request waits for the others, not for this program: that is told apart.
+        send_lag: percentiles(if ran.limited { Vec::new() } else { digests.iter().map(lag).collect() }),
+        loop_lag: percentiles(ran.loop_lag.clone()),
+        bottleneck: false,
+    };
+    tool.bottleneck = warn::is_bottleneck(&tool);
+    tool
+}
+
+/// Whether nothing of it succeeded: then the reason given most often.
+pub(super) fn in_vain(steps: &[Step]) -> Option<String> {
+    let rows = || steps.iter().flat_map(|step| &step.requests);
+    let vain = rows().any(|row| row.outcome == Outcome::Failed) && !rows().any(|row| row.outcome == Outcome::Done);
+    let reason =
+        || steps.iter().flat_map(|step| &step.routes).flat_map(|route| &route.failures).max_by_key(|failure| failure.count);
+    vain.then(|| reason().map(|failure| failure.reason.clone())).flatten()
+}

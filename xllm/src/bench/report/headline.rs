@@ -1,0 +1,172 @@
+//! What the proxy adds, in a sentence that can be quoted, and how sure that is.
+
+use maud::{Markup, html};
+
+use super::format::{added, counted, load, percent, time};
+use crate::bench::{
+    metric::Metric,
+    result::{Difference, Results, Route, Statistic, Step},
+};
+
+/// What an interval says about a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// All of it is above zero.
+    Slower,
+    /// All of it is below.
+    Faster,
+    /// It holds zero.
+    Unclear,
+}
+
+impl Finding {
+    pub(super) fn of(difference: &Difference) -> Self {
+        match difference {
+            difference if difference.low > 0.0 => Self::Slower,
+            difference if difference.high < 0.0 => Self::Faster,
+            _ => Self::Unclear,
+        }
+    }
+}
+
+/// The two differences that everybody asks for: of the first token, and of each later one. Where the answers of a pair differ, their
+/// later tokens cannot be compared one by one; then it is the time between tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Added<'r> {
+    pub(super) first: Option<&'r Difference>,
+    pub(super) later: Option<&'r Difference>,
+}
+
+impl<'r> Added<'r> {
+    pub(super) fn of(step: &'r Step) -> Self {
+        let of = |metric| step.difference(metric, Statistic::MedianOfDifferences);
+        Self { first: of(Metric::Ttft), later: of(Metric::TokenDelay).or_else(|| of(Metric::TpotAiperf)) }
+    }
+
+    fn each(self) -> impl Iterator<Item = &'r Difference> {
+        [self.first, self.later].into_iter().flatten()
+    }
+}
+
+/// The sentence at the top.
+pub(super) fn sentence(results: &Results) -> String {
+    let Some(added) = results.steps.first().map(Added::of) else {
+        return "Nothing was measured.".to_owned();
+    };
+    let part = |difference: &Difference, what: &str| {
+        let size = time(difference.estimate.abs());
+        match Finding::of(difference) {
+            Finding::Slower => ("adds", format!("{size} to {what}")),
+            Finding::Faster => ("takes", format!("{size} off {what}")),
+            Finding::Unclear => ("shows no clear effect", format!("on {what}")),
+        }
+    };
+    let first = added.first.map(|difference| part(difference, "the first token"));
+    let later = added.later.map(|difference| {
+        part(difference, if difference.metric == Metric::TokenDelay { "each later one" } else { "the time between tokens" })
+    });
+    match (first, later) {
+        (Some((verb, one)), Some((other, two))) if verb == other => format!("The proxy {verb} {one} and {two}."),
+        (Some((verb, one)), Some((other, two))) => format!("The proxy {verb} {one} and {other} {two}."),
+        (Some((verb, one)), None) => format!("The proxy {verb} {one}."),
+        (None, _) => match results.parameters.routes.as_slice() {
+            [Route::Direct] => "Only the direct route was measured.".to_owned(),
+            [Route::Proxied] => "Only the route through the proxy was measured.".to_owned(),
+            _ => "Too few pairs were answered to say what the proxy adds.".to_owned(),
+        },
+    }
+}
+
+/// How far the sentence can be trusted: a mark and a word that need no colour, and why.
+fn verdict(results: &Results) -> (&'static str, &'static str, &'static str) {
+    let findings: Vec<_> =
+        results.steps.first().map(|step| Added::of(step).each().map(Finding::of).collect()).unwrap_or_default();
+    let all = |wanted| findings.iter().all(|finding| *finding == wanted);
+    match findings.len() {
+        0 => ("–", "Not compared", "There are no pairs of requests to compare."),
+        _ if all(Finding::Slower) => {
+            ("▲", "Measurably slower", "No interval reaches zero: what the proxy adds is more than noise.")
+        }
+        _ if all(Finding::Faster) => (
+            "▼",
+            "Measurably faster",
+            "No interval reaches zero. A relay cannot make an API faster: look for what else differs between the routes.",
+        ),
+        _ if all(Finding::Unclear) => (
+            "○",
+            "No clear difference",
+            "The intervals hold zero: if the proxy adds anything, it is lost in the noise of this run. More pairs make them narrower.",
+        ),
+        _ => ("◐", "Mixed", "Not all intervals are on the same side of zero: read them one by one."),
+    }
+}
+
+/// The head of the page.
+pub(super) fn head(results: &Results) -> Markup {
+    let (mark, word, why) = verdict(results);
+    html! {
+        h1 { (sentence(results)) }
+        p.verdict {
+            strong { span.sign aria-hidden="true" { (mark) } " " (word) ". " } (why)
+            @if !results.warnings.is_empty() { " Mind the warnings below." }
+            @if let [first, _, ..] = results.steps.as_slice() { " This is the first of " (results.steps.len()) " loads: " (load(&first.load)) "." }
+        }
+        @if let Some(step) = results.steps.first() { (figures(results, step)) }
+    }
+}
+
+/// Both differences with interval, beside what they are to be compared with.
+fn figures(results: &Results, step: &Step) -> Markup {
+    let both = Added::of(step);
+    let p50 = |route, metric| step.route(route).and_then(|result| result.distribution(metric)).map(|found| found.p50);
+    let of_direct = |difference: &Difference, metric| {
+        let direct = p50(Route::Direct, metric).filter(|direct| *direct > 0.0)?;
+        Some(format!("{} of {}", percent(difference.estimate / direct), time(direct)))
+    };
+    let confidence = percent(results.parameters.confidence);
+    html! {
+        div.cards {
+            @if let Some(first) = both.first {
+                div.card {
+                    (added_figure("Added to the first token", first, &confidence))
+                    @if let Some(share) = of_direct(first, Metric::Ttft) { p.quiet { (share) ", the direct TTFT" } }
+                }
+            }
+            @if let Some(later) = both.later {
+                div.card {
+                    @if later.metric == Metric::TokenDelay {
+                        (added_figure("Added to each later token", later, &confidence))
+                        p.quiet { "how much later it comes; this does not add up from token to token" }
+                    } @else {
+                        (added_figure("Added to the time between tokens", later, &confidence))
+                        @if let Some(share) = of_direct(later, later.metric) { p.quiet { (share) ", the direct " (later.metric.label()) } }
+                    }
+                }
+            }
+            div.card {
+                p.what { "Time to first token, p50" }
+                @for result in &step.routes {
+                    @if let Some(found) = result.distribution(Metric::Ttft) {
+                        p { (super::format::route(result.route)) " " strong { (time(found.p50)) } }
+                    }
+                }
+                p.quiet { (load(&step.load)) }
+            }
+        }
+    }
+}
+
+fn added_figure(title: &str, difference: &Difference, confidence: &str) -> Markup {
+    html! {
+        p.what { (title) }
+        p.figure { (added(difference.estimate)) }
+        p { (confidence) " interval " strong { (interval(difference)) } }
+        p.quiet { "median of " (counted(difference.pairs, "pair", "pairs")) }
+    }
+}
+
+/// Both ends, in the unit of the greater.
+pub(super) fn interval(difference: &Difference) -> String {
+    let size = difference.low.abs().max(difference.high.abs());
+    super::format::Unit::of_millis(size).interval(difference.low, difference.high)
+}
