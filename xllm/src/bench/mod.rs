@@ -97,10 +97,12 @@ async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&S
     if !args.quiet {
         out.spin("measuring");
     }
-    let (measured, signal) = out.waiting(measure(&plan, &routes, &progress)).await?;
-    let results = results(&plan, args, &routes, measured, signal.is_some());
-
+    let outcome = out.waiting(measure(&plan, &routes, &progress)).await;
     let cannot = |error: &dyn std::fmt::Display| Failure::usage(format!("the result cannot be written: {error}"));
+    // Whatever is said now, the spinner's line is over.
+    out.finish().map_err(|error| cannot(&error))?;
+    let (measured, signal) = outcome?;
+    let results = results(&plan, args, &routes, measured, signal.is_some());
     if let Some(file) = json {
         write_json(file, &results).map_err(|error| cannot(&error))?;
     }
@@ -112,9 +114,10 @@ async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&S
         _ if args.quiet => Ok(()),
         _ => out.lines(&table::draw(&results)),
     };
-    match shown {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(cannot(&error)),
-        _ => out.finish().map_err(|error| cannot(&error))?,
+    if let Err(error) = shown
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        return Err(cannot(&error));
     }
     match (signal, engine::in_vain(&results.steps)) {
         (Some(signal), _) => Ok(Exit::Signal(signal)),
