@@ -118,9 +118,10 @@ async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&S
         _ if args.quiet => Ok(()),
         _ => out.lines(&table::draw(&results)),
     };
-    match shown {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(cannot(&error)),
-        _ => out.finish().map_err(|error| cannot(&error))?,
+    if let Err(error) = shown
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        return Err(cannot(&error));
     }
     match (signal, engine::in_vain(&results.steps)) {
         (Some(signal), _) => Ok(Exit::Signal(signal)),

@@ -164,7 +164,7 @@ fn stacks(target: &Target) -> String {
     let version =
         if target.url.scheme() == "https" { "HTTP/2 over TLS if the API offers it, else HTTP/1.1" } else { "HTTP/1.1" };
     format!(
-        "direct: this program's HTTP client (hyper), {version}, connections kept open; proxied: one connection to the proxy, whose \
+        "direct: this program's HTTP client (hyper), {version}, connections kept open; proxied: one connection to the proxy (two from 64 requests at once), whose \
          HTTP client (hyper) likewise keeps connections to the API open; both warmed up"
     )
 }

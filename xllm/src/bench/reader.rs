@@ -57,3 +57,25 @@ fn read(api: Api, incoming: &mpsc::Receiver<Record>, most: usize) -> Vec<Digest>
     digests.sort_by_key(|digest| (digest.record.scheduled, digest.record.pair, !digest.record.first));
     digests
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{result::Route, samples};
+
+    #[test]
+    fn what_is_read_early_for_want_of_room_is_read_the_same() {
+        let digests = |most| {
+            let (records, incoming) = mpsc::channel();
+            for pair in [2, 0, 1] {
+                records.send(samples::record(Route::Direct, pair, &[1.0, 2.5])).expect("somebody reads");
+            }
+            drop(records);
+            let digests = read(Api::OpenAi, &incoming, most);
+            digests.into_iter().map(|digest| (digest.record.pair, digest.bytes, digest.values)).collect::<Vec<_>>()
+        };
+        let (early, late) = (digests(0), digests(usize::MAX));
+        assert_eq!(early, late);
+        assert_eq!(late.iter().map(|digest| digest.0).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}

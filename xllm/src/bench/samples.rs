@@ -26,7 +26,8 @@ pub(crate) fn stamped(pair: u64, times: &[f64], stamps: &[(u64, u64)], sent: u64
     digest(Api::OpenAi, record)
 }
 
-fn record(route: Route, pair: u64, times: &[f64]) -> Record {
+/// The call before it is read.
+pub(crate) fn record(route: Route, pair: u64, times: &[f64]) -> Record {
     let token = |last: bool| {
         let event = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
         if last { format!("{event}data: [DONE]\n\n") } else { event.to_owned() }

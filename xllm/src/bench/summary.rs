@@ -79,7 +79,9 @@ pub(super) fn plain(value: f64) -> String {
     } else {
         1
     };
-    format!("{value:.digits$}")
+    let shown = format!("{value:.digits$}");
+    // What rounds to nothing has no sign.
+    if shown.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0') { shown } else { shown.replace('-', "") }
 }
 
 /// The same with its sign.
@@ -110,6 +112,7 @@ mod tests {
     fn what_could_be_chance_is_called_that() {
         assert_eq!(adds(&found(0.175, 0.15, 0.2), "x"), "The proxy adds 0.175 ms to x: +0.150 to +0.200 ms");
         assert_eq!(adds(&found(-12.5, -13.0, -12.0), "x"), "The proxy takes 12.50 ms off x: -13.00 to -12.00 ms");
+        assert_eq!((plain(-0.0004).as_str(), signed(-0.0004).as_str(), signed(-0.5).as_str()), ("0.000", "+0.000", "-0.500"));
         let chance = adds(&found(0.01, -0.1, 0.12), "x");
         assert_eq!(chance, "The proxy adds nothing to x that could be told from chance: +0.010 ms, -0.100 to +0.120 ms");
     }
