@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The relay beside nginx, HAProxy, stunnel and shadowsocks, in one run: bash benches/peers.sh [ARGUMENT OF THE BENCH…]
 #
-# Writes docs/benchmark.md, or what $REPORT names, from the results in target/peers/results.jsonl. Peers come from the distribution (installed by root on Debian) and crates.io;
-# what is missing is named and left out. PEERS="nginx stunnel" chooses some. All traffic is on loopback, on free ports, and every
-# process that is started here ends with the script. With arguments, as in `--seconds 2 --rounds 1`, it is a shorter run.
+# Writes docs/benchmark.md, or what $REPORT names, from the results in target/peers/results.jsonl. Peers come from the distribution
+# (installed by root on Debian) and crates.io; what is missing is named and left out. PEERS="nginx stunnel" chooses some. All traffic
+# is on loopback, on free ports, and every process that is started here ends with the script. With arguments, as in
+# `--seconds 2 --rounds 1`, it is a shorter run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -123,10 +124,12 @@ PATH=$PATH:/usr/sbin
 
 ### What is measured, built before anything runs
 
-cargo build --release -p xllm-proxy -p xllm
 bench=$(cargo bench -p xllm-proxy --bench relay --no-run --message-format=json-render-diagnostics |
     sed -nE 's/.*"executable":"([^"]*\/relay-[^"]*)".*/\1/p')
 [[ -x $bench ]] || fail 'cargo built no bench'
+# After the bench, for which cargo builds a server with the features that tests need.
+cargo build --release -p xllm-proxy -p xllm
+commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 
 # Thousands of streams, each of them two files in a proxy.
 ulimit -n "$(ulimit -Hn)"
@@ -154,7 +157,7 @@ arguments=(--seconds 8 --rounds 3 "$@")
 load=$(cut -d' ' -f1 /proc/loadavg)
 began=$(date -u +'%Y-%m-%d %H:%M UTC')
 echo "peers: measuring; up to $((limit / 60)) minutes" >&2
-timeout "$limit" "$bench" --json --peers "$folder/routes.json" --upstream "127.0.0.1:$upstream" "${arguments[@]}" \
+timeout "$limit" "$bench" --json --ours ours="${bench%/deps/*}" --peers "$folder/routes.json" --upstream "127.0.0.1:$upstream" "${arguments[@]}" \
     >"$results" &
 measuring=$!
 children+=("$measuring")
@@ -176,7 +179,7 @@ Written by \`bash benches/peers.sh\`, figures and all; nothing here is typed by 
 | | |
 |---|---|
 | date | $began, $((SECONDS / 60)) minutes |
-| commit | $(git describe --always --dirty 2>/dev/null || echo unknown) |
+| commit | $commit |
 | machine | $(sed -nE '0,/^model name/s/^model name[^:]*: //p' /proc/cpuinfo), $(nproc) cores$(grep -q '^flags.* hypervisor' /proc/cpuinfo && echo ', virtual'), $(awk '/MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo) |
 | busy before | load average $load |
 | system | $(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r), $(rustc --version) |

@@ -35,7 +35,8 @@ pub(crate) struct Args {
     /// Size of the large answer, GB
     #[arg(long, value_name = "GB", default_value_t = 1.0)]
     pub(crate) bulk: f64,
-    /// Our binaries: xllm-proxy and xllm in this folder (repeatable, to compare builds) [default: beside this bench]
+    /// Our binaries: xllm-proxy and xllm in this folder (repeatable, to compare builds) [default: a
+    /// release build, made first]
     #[arg(long, value_name = "NAME=FOLDER", value_parser = named)]
     pub(crate) ours: Vec<(String, PathBuf)>,
     /// Other routes: a JSON array, as benches/peers.sh writes it
