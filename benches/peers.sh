@@ -198,7 +198,7 @@ END
 
 The caller sends the request of a chat, and the upstream answers in HTTP/1.1 with chunked events of 200 bytes, as the OpenAI API
 streams them, made beforehand: mock-llm itself would take more CPU than what is measured. Each event carries the moment of its
-writing, its stream and its number; one that is missing, doubled, changed or on another's stream ends the run.
+writing, its stream and its number; where one is missing, doubled, changed or on another's stream, the route has failed.
 
 | measure | what is done |
 |---|---|
@@ -213,13 +213,15 @@ writing, its stream and its number; one that is missing, doubled, changed or on 
 | short | a whole small answer, each on a new connection to the near end: with nginx and HAProxy a TLS handshake, resumed by their tickets; with ours none, because the session is there |
 | handshake | connections that are closed when the handshake is over: a whole one of TLS 1.3, or a session of ours |
 
-A row of dashes is a route that did not bear the load. CPU is the operating system's clock of each process with all that it has started, to the nanosecond, threads that ended included.
+A row of dashes is a route that failed, or did not bear the load. CPU is the operating system's clock of each process with all that it has started, to the nanosecond, threads that ended included.
 
 ## What this shows, and what not
 
 - Everything is on loopback and shares the cores with caller and upstream: latencies hold waiting for a core, and there is no
   network for which a round trip would cost anything. A TLS connection costs a round trip more than is seen here; so does the first
   session of ours.
+- A machine that is busy with something else makes the CPU per event *less*: events wait, and travel together. The load average is
+  above; what counts is one route against another.
 - The kernel's work for a packet on loopback, up to the receiver's socket, is charged to whoever sends it: a route with more hops
   pays more of it, and so does one that writes more often.
 - The upstream speaks plain HTTP, so that no route pays for TLS towards it.

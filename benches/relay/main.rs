@@ -25,7 +25,12 @@ mod system;
 mod table;
 mod upstream;
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use args::{Args, Measure};
 use clap::{Parser as _, ValueEnum as _};
@@ -59,7 +64,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let done = match &args.report {
-        Some(file) => report::report(file).map(|report| print!("{report}")),
+        Some(file) => report::report(file).and_then(|report| say(&report)),
         None => run(&args),
     };
     match done {
@@ -107,7 +112,7 @@ async fn measure(args: &Args) -> Result<()> {
     for measure in measures {
         let lines = rounds(&mut stand, &routes, measure, args).await?;
         if !args.json {
-            println!("{}", table::text(&measure.name(), &lines));
+            say(&(table::text(&measure.name(), &lines) + "\n"))?;
         }
     }
     Ok(())
@@ -143,7 +148,7 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
                 straight = Some(line.clone());
             }
             if args.json {
-                println!("{}", serde_json::to_string(&line)?);
+                say(&(serde_json::to_string(&line)? + "\n"))?;
             }
             lines.push(line);
         }
@@ -154,6 +159,12 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
 
 fn is_peer(stand: &Stand, route: &Route) -> bool {
     !route.described.processes.is_empty() && stand.ours.iter().all(|ours| ours.name != route.name())
+}
+
+/// A result. Where nobody reads any more, there is nothing left to measure.
+fn say(result: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(result.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("cannot print: {error}").into())
 }
 
 /// Shows what is under way, where somebody may look.
