@@ -5,6 +5,9 @@
 # (installed by root on Debian) and crates.io; what is missing is named and left out. PEERS="nginx stunnel" chooses some. All traffic
 # is on loopback, on free ports, and every process that is started here ends with the script. With arguments, as in
 # `--seconds 2 --rounds 1`, it is a shorter run.
+
+# `port` and `start` set variables by name.
+# shellcheck disable=SC2154,SC2016
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -125,6 +125,7 @@ impl Target {
         };
         let (beside, shown) = match self.bound {
             Bound::Most(..) => (String::new(), String::new()),
+            _ if compared.is_empty() => (format!("{route} {}", shown_of(&theirs)), String::new()),
             _ => (format!("{route} {}", shown_of(&theirs)), shown_of(&compared) + shown),
         };
         format!("| {} | {} | {} | {beside} | {shown} | {target} | {met} |", self.what, self.measure, shown_of(&ours))
