@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # The relay beside nginx, HAProxy, stunnel and shadowsocks, in one run: bash benches/peers.sh [ARGUMENT OF THE BENCH…]
 #
-# Writes docs/benchmark.md, or what $REPORT names, from the results in target/peers/results.jsonl. Peers come from the distribution (installed by root on Debian) and crates.io;
-# what is missing is named and left out. PEERS="nginx stunnel" chooses some. All traffic is on loopback, on free ports, and every
-# process that is started here ends with the script. With arguments, as in `--seconds 2 --rounds 1`, it is a shorter run.
+# Writes docs/benchmark.md, or what $REPORT names, from the results in target/peers/results.jsonl. Peers come from the distribution
+# (installed by root on Debian) and crates.io; what is missing is named and left out. PEERS="nginx stunnel" chooses some. All traffic
+# is on loopback, on free ports, and every process that is started here ends with the script. With arguments, as in
+# `--seconds 2 --rounds 1`, it is a shorter run.
+
+# `port` and `start` set variables by name.
+# shellcheck disable=SC2154,SC2016
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -123,10 +127,12 @@ PATH=$PATH:/usr/sbin
 
 ### What is measured, built before anything runs
 
-cargo build --release -p xllm-proxy -p xllm
 bench=$(cargo bench -p xllm-proxy --bench relay --no-run --message-format=json-render-diagnostics |
     sed -nE 's/.*"executable":"([^"]*\/relay-[^"]*)".*/\1/p')
 [[ -x $bench ]] || fail 'cargo built no bench'
+# After the bench, for which cargo builds a server with the features that tests need.
+cargo build --release -p xllm-proxy -p xllm
+commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 
 # Thousands of streams, each of them two files in a proxy.
 ulimit -n "$(ulimit -Hn)"
@@ -154,7 +160,7 @@ arguments=(--seconds 8 --rounds 3 "$@")
 load=$(cut -d' ' -f1 /proc/loadavg)
 began=$(date -u +'%Y-%m-%d %H:%M UTC')
 echo "peers: measuring; up to $((limit / 60)) minutes" >&2
-timeout "$limit" "$bench" --json --peers "$folder/routes.json" --upstream "127.0.0.1:$upstream" "${arguments[@]}" \
+timeout "$limit" "$bench" --json --ours ours="${bench%/deps/*}" --peers "$folder/routes.json" --upstream "127.0.0.1:$upstream" "${arguments[@]}" \
     >"$results" &
 measuring=$!
 children+=("$measuring")
@@ -176,7 +182,7 @@ Written by \`bash benches/peers.sh\`, figures and all; nothing here is typed by 
 | | |
 |---|---|
 | date | $began, $((SECONDS / 60)) minutes |
-| commit | $(git describe --always --dirty 2>/dev/null || echo unknown) |
+| commit | $commit |
 | machine | $(sed -nE '0,/^model name/s/^model name[^:]*: //p' /proc/cpuinfo), $(nproc) cores$(grep -q '^flags.* hypervisor' /proc/cpuinfo && echo ', virtual'), $(awk '/MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo) |
 | busy before | load average $load |
 | system | $(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r), $(rustc --version) |
@@ -195,7 +201,7 @@ END
 
 The caller sends the request of a chat, and the upstream answers in HTTP/1.1 with chunked events of 200 bytes, as the OpenAI API
 streams them, made beforehand: mock-llm itself would take more CPU than what is measured. Each event carries the moment of its
-writing, its stream and its number; one that is missing, doubled, changed or on another's stream ends the run.
+writing, its stream and its number; where one is missing, doubled, changed or on another's stream, the route has failed.
 
 | measure | what is done |
 |---|---|
@@ -210,13 +216,15 @@ writing, its stream and its number; one that is missing, doubled, changed or on 
 | short | a whole small answer, each on a new connection to the near end: with nginx and HAProxy a TLS handshake, resumed by their tickets; with ours none, because the session is there |
 | handshake | connections that are closed when the handshake is over: a whole one of TLS 1.3, or a session of ours |
 
-A row of dashes is a route that did not bear the load. CPU is the operating system's clock of each process with all that it has started, to the nanosecond, threads that ended included.
+A row of dashes is a route that failed, or did not bear the load. CPU is the operating system's clock of each process with all that it has started, to the nanosecond, threads that ended included.
 
 ## What this shows, and what not
 
 - Everything is on loopback and shares the cores with caller and upstream: latencies hold waiting for a core, and there is no
   network for which a round trip would cost anything. A TLS connection costs a round trip more than is seen here; so does the first
   session of ours.
+- A machine that is busy with something else makes the CPU per event *less*: events wait, and travel together. The load average is
+  above; what counts is one route against another.
 - The kernel's work for a packet on loopback, up to the receiver's socket, is charged to whoever sends it: a route with more hops
   pays more of it, and so does one that writes more often.
 - The upstream speaks plain HTTP, so that no route pays for TLS towards it.

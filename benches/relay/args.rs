@@ -15,16 +15,16 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
     /// How long a load is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
     pub(crate) seconds: f64,
     /// Streams at once under load
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) streams: u16,
     /// Events a second of each stream in the steady load
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 50.0, value_parser = positive)]
     pub(crate) rate: f64,
     /// Events a second of all streams together in the flood
-    #[arg(long, default_value_t = 200_000.0)]
+    #[arg(long, default_value_t = 200_000.0, value_parser = positive)]
     pub(crate) flood: f64,
     /// Events of a stream that may be on their way at saturation
     #[arg(long, default_value_t = 4)]
@@ -33,9 +33,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) idle: u16,
     /// Size of the large answer, GB
-    #[arg(long, value_name = "GB", default_value_t = 1.0)]
+    #[arg(long, value_name = "GB", default_value_t = 1.0, value_parser = positive)]
     pub(crate) bulk: f64,
-    /// Our binaries: xllm-proxy and xllm in this folder (repeatable, to compare builds) [default: beside this bench]
+    /// Our binaries: xllm-proxy and xllm in this folder (repeatable, to compare builds) [default: a
+    /// release build, made first]
     #[arg(long, value_name = "NAME=FOLDER", value_parser = named)]
     pub(crate) ours: Vec<(String, PathBuf)>,
     /// Other routes: a JSON array, as benches/peers.sh writes it
@@ -86,6 +87,12 @@ impl Measure {
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is a number")?;
+    // What is beyond makes no sense, and no duration.
+    if (1e-3..=1e9).contains(&number) { Ok(number) } else { Err("it is between 0.001 and 10^9".to_owned()) }
 }
 
 fn named(text: &str) -> Result<(String, PathBuf), String> {

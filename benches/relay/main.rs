@@ -1,7 +1,6 @@
 //! What the relay costs, end to end, with our own programs as processes and CPU time from the operating system:
 //!
 //! ```text
-//! cargo build --release -p xllm-proxy -p xllm
 //! cargo bench -p xllm-proxy --bench relay                          # everything
 //! cargo bench -p xllm-proxy --bench relay -- steady --seconds 5    # --help says what there is
 //! ```
@@ -26,7 +25,12 @@ mod system;
 mod table;
 mod upstream;
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use args::{Args, Measure};
 use clap::{Parser as _, ValueEnum as _};
@@ -60,7 +64,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let done = match &args.report {
-        Some(file) => report::report(file).map(|report| print!("{report}")),
+        Some(file) => report::report(file).and_then(|report| say(&report)),
         None => run(&args),
     };
     match done {
@@ -87,13 +91,13 @@ fn run(args: &Args) -> Result<()> {
 }
 
 async fn measure(args: &Args) -> Result<()> {
-    let upstream = Upstream::start(args.upstream, &thread()?).await?;
+    let upstream = Upstream::start(args.upstream, &thread()?)?;
     let mut stand = Stand { upstream, load: thread()?, ours: Vec::new() };
     let address = stand.upstream.address;
     let mut measures = if args.measures.is_empty() { Measure::value_variants().to_vec() } else { args.measures.clone() };
     // Memory first: see there.
     measures.sort_unstable();
-    let folders = if args.ours.is_empty() { vec![("ours".to_owned(), beside()?)] } else { args.ours.clone() };
+    let folders = if args.ours.is_empty() { vec![("ours".to_owned(), built()?)] } else { args.ours.clone() };
     let mut routes = vec![Route::straight(address)?];
     for (name, bin) in folders {
         let ours = Ours::start(&name, &bin, address)?;
@@ -108,7 +112,7 @@ async fn measure(args: &Args) -> Result<()> {
     for measure in measures {
         let lines = rounds(&mut stand, &routes, measure, args).await?;
         if !args.json {
-            println!("{}", table::text(&measure.name(), &lines));
+            say(&(table::text(&measure.name(), &lines) + "\n"))?;
         }
     }
     Ok(())
@@ -144,7 +148,7 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
                 straight = Some(line.clone());
             }
             if args.json {
-                println!("{}", serde_json::to_string(&line)?);
+                say(&(serde_json::to_string(&line)? + "\n"))?;
             }
             lines.push(line);
         }
@@ -155,6 +159,12 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
 
 fn is_peer(stand: &Stand, route: &Route) -> bool {
     !route.described.processes.is_empty() && stand.ours.iter().all(|ours| ours.name != route.name())
+}
+
+/// A result. Where nobody reads any more, there is nothing left to measure.
+fn say(result: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(result.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("cannot print: {error}").into())
 }
 
 /// Shows what is under way, where somebody may look.
@@ -211,8 +221,15 @@ fn thread() -> Result<Handle> {
     Ok(handle)
 }
 
-/// The folder of the programs that were built with this one, which is in its folder `deps`.
-fn beside() -> Result<PathBuf> {
+/// The folder of our programs, built as users build them: what cargo builds for a bench has the features that tests need, too.
+fn built() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = std::process::Command::new(cargo);
+    build.args(["build", "--release", "-p", "xllm-proxy", "-p", "xllm"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !build.status()?.success() {
+        return Err("our programs cannot be built; --ours names the folder of ready ones".into());
+    }
+    // This one lies in its folder `deps`.
     let bench = std::env::current_exe()?;
     Ok(bench.ancestors().nth(2).ok_or("the bench lies in no folder of a build")?.to_owned())
 }

@@ -98,7 +98,7 @@ fn program(file: &Path, home: &Path) -> Command {
 
 fn missing(bin: &Path, error: &dyn fmt::Display) -> String {
     let folder = bin.display();
-    format!("{error}\n{folder} needs xllm-proxy and xllm: cargo build --release -p xllm-proxy -p xllm")
+    format!("{error} (with xllm-proxy and xllm of {folder})")
 }
 
 /// A child that ends with its handle.

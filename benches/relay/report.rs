@@ -1,6 +1,6 @@
 //! From lines of results to the tables of `docs/benchmark.md`: what was aimed at, what was reached, and all figures.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use crate::{
     Result,
@@ -89,10 +89,10 @@ pub(crate) fn report(file: &Path) -> Result<String> {
 }
 
 impl Target {
-    /// The figure of a route in each round.
-    fn of(&self, lines: &[Line], route: &str) -> Vec<f64> {
+    /// The figure of a route by round; rounds that it did not bear are not there.
+    fn of(&self, lines: &[Line], route: &str) -> BTreeMap<u32, f64> {
         let those = lines.iter().filter(|line| line.measure == self.measure && line.route == route);
-        those.filter_map(|line| line.sum(self.figures)).collect()
+        those.filter_map(|line| Some((line.round, line.sum(self.figures)?))).collect()
     }
 
     fn row(&self, lines: &[Line]) -> String {
@@ -101,36 +101,50 @@ impl Target {
             Bound::Times(_, route) | Bound::NotMore(route) => (*route, self.of(lines, route)),
             Bound::TimesBest(_, routes) => {
                 let of = |route: &&'static str| (*route, self.of(lines, route));
-                let most = |(_, a): &(_, Vec<f64>), (_, b): &(_, Vec<f64>)| f64::total_cmp(&middle(a), &middle(b));
-                routes.iter().map(of).max_by(most).unwrap_or_default()
+                let best = routes.iter().map(of).max_by(|(_, a), (_, b)| f64::total_cmp(&middle(a), &middle(b)));
+                best.unwrap_or_default()
             }
-            Bound::Most(..) => ("", Vec::new()),
+            Bound::Most(..) => ("", BTreeMap::new()),
         };
-        let both = || ours.iter().zip(&theirs);
-        let ratios: Vec<_> = both().map(|(ours, theirs)| ours / theirs).collect();
-        let (compared, shown, met, target) = match &self.bound {
-            Bound::Times(times, _) => (&ratios, cell(&ratios), middle(&ratios) <= *times, format!("≤ {times} ×")),
-            Bound::TimesBest(times, _) => (&ratios, cell(&ratios), middle(&ratios) >= *times, format!("≥ {times} ×")),
-            Bound::NotMore(_) => {
-                let differences: Vec<_> = both().map(|(ours, theirs)| ours - theirs).collect();
-                let shown = format!("{} µs apart", cell(&differences));
-                (&ratios, shown, middle(&differences) <= 0.0, "not more".to_owned())
-            }
-            Bound::Most(most, unit) => (&ours, String::new(), middle(&ours) <= *most, format!("≤ {most} {unit}")),
+        let by_round = |compare: fn(f64, f64) -> f64| -> BTreeMap<u32, f64> {
+            let both = ours.iter().filter_map(|(round, ours)| Some((*round, compare(*ours, *theirs.get(round)?))));
+            both.collect()
         };
-        let met = if compared.is_empty() {
-            "not measured"
-        } else if met {
-            "yes"
-        } else {
-            "**no**"
+        let (compared, shown, target) = match &self.bound {
+            Bound::Times(times, _) => (by_round(over), "", format!("≤ {times} ×")),
+            Bound::TimesBest(times, _) => (by_round(over), "", format!("≥ {times} ×")),
+            Bound::NotMore(_) => (by_round(less), " µs apart", "not more".to_owned()),
+            Bound::Most(most, unit) => (ours.clone(), "", format!("≤ {most} {unit}")),
         };
-        let beside = if route.is_empty() { String::new() } else { format!("{route} {}", cell(&theirs)) };
-        format!("| {} | {} | {} | {beside} | {shown} | {target} | {met} |", self.what, self.measure, cell(&ours))
+        let met = match (&self.bound, middle(&compared)) {
+            _ if compared.is_empty() => "not measured",
+            (Bound::Times(most, _) | Bound::Most(most, _), reached) if reached <= *most => "yes",
+            (Bound::TimesBest(least, _), reached) if reached >= *least => "yes",
+            (Bound::NotMore(_), reached) if reached <= 0.0 => "yes",
+            _ => "**no**",
+        };
+        let (beside, shown) = match self.bound {
+            Bound::Most(..) => (String::new(), String::new()),
+            _ if compared.is_empty() => (format!("{route} {}", shown_of(&theirs)), String::new()),
+            _ => (format!("{route} {}", shown_of(&theirs)), shown_of(&compared) + shown),
+        };
+        format!("| {} | {} | {} | {beside} | {shown} | {target} | {met} |", self.what, self.measure, shown_of(&ours))
     }
 }
 
+fn over(ours: f64, theirs: f64) -> f64 {
+    ours / theirs
+}
+
+fn less(ours: f64, theirs: f64) -> f64 {
+    ours - theirs
+}
+
+fn shown_of(rounds: &BTreeMap<u32, f64>) -> String {
+    cell(&rounds.values().copied().collect::<Vec<_>>())
+}
+
 /// The median; nothing is less than anything.
-fn middle(values: &[f64]) -> f64 {
-    if values.is_empty() { f64::NEG_INFINITY } else { median(values.to_vec()) }
+fn middle(rounds: &BTreeMap<u32, f64>) -> f64 {
+    if rounds.is_empty() { f64::NEG_INFINITY } else { median(rounds.values().copied().collect()) }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::line::{Line, median};
 
-/// A column: its head, and the figures that are added up in it. The heads of a measure name no unit twice.
+/// A column: its head, with the unit, and the figures that are added up in it.
 type Column = (&'static str, &'static [&'static str]);
 
 /// The figures of a measure that are shown, in this order.
@@ -59,18 +59,16 @@ pub(crate) const BOTH: &[&str] = &["cpu_server_us", "cpu_client_us"];
 
 /// The lines of one measure for a terminal: a column a route, a row a figure, so that it stays narrow.
 pub(crate) fn text(measure: &str, lines: &[Line]) -> String {
-    let rows = rows(measure, lines);
-    let width = |row: &Vec<String>| row.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = rows.iter().map(width).collect();
+    let mut routes = rows(measure, lines);
+    measure.clone_into(&mut routes[0][0]);
+    let width = |route: &Vec<String>| route.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = routes.iter().map(width).collect();
     let mut text = String::new();
-    for figure in 0..rows[0].len() {
-        for (row, width) in rows.iter().zip(&widths) {
-            // Writing to a String cannot fail.
-            let _ = match (row[figure].as_str(), text.ends_with('\n') || text.is_empty()) {
-                ("", _) => write!(text, "{measure:<width$}"),
-                (head, true) => write!(text, "{head:<width$}"),
-                (cell, false) => write!(text, "   {cell:>width$}"),
-            };
+    for figure in 0..routes[0].len() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{:<1$}", routes[0][figure], widths[0]);
+        for (route, width) in routes.iter().zip(&widths).skip(1) {
+            let _ = write!(text, "   {:>width$}", route[figure]);
         }
         text.push('\n');
     }

@@ -1,4 +1,4 @@
-//! The upstream: the bytes that mock-llm would send, made beforehand, so that two cores can offer more than relays carry.
+//! The upstream. It speaks as mock-llm does, with answers made beforehand, so that two cores can offer more than relays carry.
 //!
 //! What a connection is to do is said by the path of each request, `/bench/WHAT/STREAM/NUMBER`:
 //!
@@ -69,22 +69,17 @@ struct Shared {
 
 impl Upstream {
     /// Serves on the runtime of `thread`.
-    pub(crate) async fn start(address: SocketAddr, thread: &Handle) -> Result<Self> {
+    pub(crate) fn start(address: SocketAddr, thread: &Handle) -> Result<Self> {
         let (sender, gone) = unbounded_channel();
         let shared = Arc::new(Shared { pacer: pacer::start(), credit: Mutex::new(Arc::new([])), gone: sender });
         let served = shared.clone();
-        let (told, address) = (address, tokio::sync::oneshot::channel());
-        let (bound, address) = address;
-        thread.spawn(async move {
-            match listen(told) {
-                Ok((listener, address)) => {
-                    let _ = bound.send(Ok(address));
-                    accept(&listener, &served).await;
-                }
-                Err(error) => drop(bound.send(Err(error))),
-            }
-        });
-        let address = address.await?.map_err(|error| format!("the upstream cannot listen on {told}: {error}"))?;
+        let listener = {
+            // It belongs to the runtime on which it is made.
+            let _thread = thread.enter();
+            listen(address).map_err(|error| format!("the upstream cannot listen on {address}: {error}"))?
+        };
+        let address = listener.local_addr()?;
+        thread.spawn(async move { accept(&listener, &served).await });
         Ok(Self { address, shared, gone, batch: 0 })
     }
 
@@ -122,16 +117,14 @@ impl Drop for Credit {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     // Thousands may connect at once.
     socket.listen(4096)?;
     socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket.into())?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
+    TcpListener::from_std(socket.into())
 }
 
 async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
