@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, header::CONTENT_LENGTH};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Body, BoxError, Error, Timings, body::Handle, pool::Pool};
+use super::{Body, BoxError, Error, Timings, body::Handle, connect::Ready, pool::Pool};
 use crate::{
     driver::{Exchange, Incoming},
     http::{
@@ -163,18 +163,26 @@ fn head<B: http_body::Body>(parts: &http::request::Parts, body: &B, credit: u64)
     })
 }
 
+/// Opens an exchange on the session that has least to do. Where all have as many as the server allows, it waits for the first that
+/// takes another, also for one that is not up yet.
 async fn open(pool: &Pool, head: &Request, arrived: Instant) -> Result<Exchange, Error> {
-    let mut ready = pool.session(arrived).await?;
-    for _ in 1..ATTEMPTS {
-        if let Some(opened) = ready.session.request(head).await {
-            return opened.map_err(Error::unsendable);
+    let mut ending = 0;
+    loop {
+        let mut free = pin!(pool.free().notified());
+        // From here on no word is missed.
+        free.as_mut().enable();
+        let Ready { session, .. } = pool.session(arrived).await?;
+        match session.request(head) {
+            Poll::Ready(Some(opened)) => return opened.map_err(Error::unsendable),
+            Poll::Pending => free.await,
+            Poll::Ready(None) => ending += 1,
         }
-        ready = pool.session(arrived).await?;
-    }
-    match ready.session.request(head).await {
-        Some(opened) => opened.map_err(Error::unsendable),
-        None if ready.session.is_stopping() => Err(Error::stopping()),
-        None => Err(Error::session_over(&ready.session.closed().unwrap_or(Closed::Done), true)),
+        if ending == ATTEMPTS {
+            return Err(match session.closed() {
+                _ if session.is_stopping() => Error::stopping(),
+                why => Error::session_over(&why.unwrap_or(Closed::Done), true),
+            });
+        }
     }
 }
 

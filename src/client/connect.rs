@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -91,9 +91,14 @@ pub(super) struct Ready {
     pub(super) hello: ServerHello,
 }
 
-/// Connects and shakes hands; the session's pump runs among `tasks`, and tells `changed` when the session takes nothing
-/// more.
-pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker, changed: &watch::Sender<()>) -> Result<Ready, Error> {
+/// Connects and shakes hands; the session's pump runs among `tasks`, tells `changed` when the session takes nothing more, and
+/// `free` when it takes another request.
+pub(super) async fn connect(
+    settings: &Builder,
+    tasks: &TaskTracker,
+    changed: &watch::Sender<()>,
+    free: &Arc<Notify>,
+) -> Result<Ready, Error> {
     let proxy = &settings.proxy;
     let unreachable = |why: String| {
         let text = format!("cannot reach the proxy at {proxy}: {why}");
@@ -116,7 +121,7 @@ pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker, changed: &w
             tls()?.connect(name, stream).await
         };
         match timeout(limit, secure).await {
-            Ok(Ok(stream)) => shake(stream, settings, tasks, changed).await,
+            Ok(Ok(stream)) => shake(stream, settings, tasks, changed, free).await,
             Ok(Err(error)) => {
                 // A certificate or name that is wrong stays wrong.
                 let wrong = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Other);
@@ -125,7 +130,7 @@ pub(super) async fn connect(settings: &Builder, tasks: &TaskTracker, changed: &w
             Err(_) => Err(unreachable(format!("no TLS within {} s", limit.as_secs_f64()))),
         }
     } else {
-        shake(stream, settings, tasks, changed).await
+        shake(stream, settings, tasks, changed, free).await
     }
 }
 
@@ -141,7 +146,13 @@ fn tls() -> io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(tls::client_config().map_err(io::Error::other)?)))
 }
 
-async fn shake<T>(io: T, settings: &Builder, tasks: &TaskTracker, changed: &watch::Sender<()>) -> Result<Ready, Error>
+async fn shake<T>(
+    io: T,
+    settings: &Builder,
+    tasks: &TaskTracker,
+    changed: &watch::Sender<()>,
+    free: &Arc<Notify>,
+) -> Result<Ready, Error>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -160,7 +171,7 @@ where
         }
         other => Error::new("internal", Fault::Client, other.to_string()),
     })?;
-    let session = Session::new(connection, start);
+    let session = Session::new(connection, start, free.clone());
     let (sender, outcome) = oneshot::channel();
     // The server's clock is for the server's end of the core alone.
     let hook = ClientHook { session: session.clone(), outcome: Some(sender), changed: changed.clone() };

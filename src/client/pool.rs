@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -40,6 +40,8 @@ struct Inner {
     connecting: tokio::sync::Mutex<()>,
     /// Told when a session opens or ends, and when there will be no more.
     changed: watch::Sender<()>,
+    /// Told when a session takes another request.
+    free: Arc<Notify>,
     /// Ends the tasks that connect.
     over: CancellationToken,
     tasks: TaskTracker,
@@ -101,6 +103,7 @@ impl Pool {
             known: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             changed: watch::Sender::default(),
+            free: Arc::default(),
             over: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -112,6 +115,11 @@ impl Pool {
 
     pub(super) fn tasks(&self) -> &TaskTracker {
         &self.0.tasks
+    }
+
+    /// Has the word when a session takes another request, or one has come or gone.
+    pub(super) fn free(&self) -> &Notify {
+        &self.0.free
     }
 
     /// A session that is up, a new one if there is none, for somebody who has waited since `arrived`. Where there is one
@@ -222,7 +230,7 @@ impl Inner {
 
     /// Opens a session. `connecting` must be held.
     async fn connect(&self) -> Result<Ready, Error> {
-        let outcome = connect(&self.settings, &self.tasks, &self.changed).await;
+        let outcome = connect(&self.settings, &self.tasks, &self.changed, &self.free).await;
         let mut known = self.known();
         match outcome {
             Ok(ready) if known.closed => {
@@ -234,6 +242,8 @@ impl Inner {
                 known.sessions.push(ready.clone());
                 drop(known);
                 self.changed.send_replace(());
+                // Its own word came before it was known.
+                self.free.notify_one();
                 Ok(ready)
             }
             Err(error) => Err(known.fail(error)),

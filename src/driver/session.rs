@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -62,7 +61,7 @@ pub(super) struct State {
 pub(crate) struct Session {
     state: Arc<Mutex<State>>,
     pub(super) start: Instant,
-    /// Told when an exchange may be opened, or none ever will.
+    /// Told when an exchange may be opened, or none ever will. The sessions of a client share it.
     pub(super) free: Arc<Notify>,
 }
 
@@ -75,9 +74,9 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// `start` is the moment that the connection calls zero.
-    pub(crate) fn new(connection: Connection, start: Instant) -> Self {
+    pub(crate) fn new(connection: Connection, start: Instant, free: Arc<Notify>) -> Self {
         let state = State { connection, slots: FxHashMap::default(), pump: None, goaway: None, closed: None };
-        Self { state: Arc::new(Mutex::new(state)), start, free: Arc::default() }
+        Self { state: Arc::new(Mutex::new(state)), start, free }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -128,21 +127,9 @@ impl Session {
         self.lock().connection.idle_since().map(|since| now.saturating_sub(since))
     }
 
-    /// Client: opens an exchange, when the server allows one more. `None` if the session will open no more.
-    pub(crate) async fn request(&self, request: &Request) -> Option<Result<Exchange, Error>> {
-        loop {
-            let mut free = pin!(self.free.notified());
-            // From here on no word is missed.
-            free.as_mut().enable();
-            if let Poll::Ready(outcome) = self.try_request(request) {
-                return outcome;
-            }
-            free.await;
-        }
-    }
-
-    /// As [`Session::request`]; pending if it has to wait for a free exchange.
-    fn try_request(&self, request: &Request) -> Poll<Option<Result<Exchange, Error>>> {
+    /// Client: opens an exchange. Pending if the server allows no more at once: `free` has the word when it does. `None` if the
+    /// session will open no more.
+    pub(crate) fn request(&self, request: &Request) -> Poll<Option<Result<Exchange, Error>>> {
         let mut state = self.lock();
         if state.connection.is_draining() {
             return Poll::Ready(None);

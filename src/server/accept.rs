@@ -63,7 +63,7 @@ async fn serve(server: &Arc<Server>, worker: &Arc<Worker>, stream: TcpStream, pe
     }
     let start = Instant::now();
     let connection = Connection::server(server.session_config(), ephemeral, decoy, Duration::ZERO, &AWS_LC);
-    let session = Session::new(connection, start);
+    let session = Session::new(connection, start, Arc::default());
     let hook = ServerHook {
         server: server.clone(),
         worker: worker.clone(),

@@ -1,3 +1,5 @@
+use std::{sync::Arc, task::Poll};
+
 use tokio::time::Instant;
 
 use super::{super::session::Incoming, *};
@@ -83,7 +85,7 @@ fn request() -> Request {
 async fn a_peer_that_takes_nothing_and_never_closes_does_not_hold_a_session_for_ever() {
     let key = ServerKey::new(Secret::new([9; 32]));
     let (near, mut far) = tokio::io::duplex(1024);
-    let session = Session::new(server(key.clone()), Instant::now());
+    let session = Session::new(server(key.clone()), Instant::now(), Arc::default());
     let pump = tokio::spawn(drive(near, session, Talkative::default(), || 0));
 
     let (mut client, mut input, mut output) = (client(&key), BytesMut::new(), BytesMut::new());
@@ -105,7 +107,7 @@ async fn a_peer_that_takes_nothing_and_never_closes_does_not_hold_a_session_for_
 async fn a_pump_that_is_dropped_tells_whoever_waits() {
     let key = ServerKey::new(Secret::new([9; 32]));
     let (near, mut far) = tokio::io::duplex(1 << 20);
-    let session = Session::new(client(&key), Instant::now());
+    let session = Session::new(client(&key), Instant::now(), Arc::default());
     let pump = tokio::spawn(drive(near, session.clone(), Talkative::default(), || 0));
 
     let (mut server, mut input, mut output) = (server(key), BytesMut::new(), BytesMut::new());
@@ -122,9 +124,9 @@ async fn a_pump_that_is_dropped_tells_whoever_waits() {
         server.poll_transmit(Duration::ZERO, &mut output);
         far.write_all_buf(&mut output).await.expect("written");
     }
-    let exchange = session.request(&request()).await.expect("open").expect("in order");
+    let Poll::Ready(Some(Ok(exchange))) = session.request(&request()) else { panic!("it is open") };
     pump.abort();
     let told = exchange.incoming().await;
     assert!(matches!(told, Some(Incoming::Closed { .. })), "{told:?}");
-    assert!(session.request(&request()).await.is_none());
+    assert!(matches!(session.request(&request()), Poll::Ready(None)));
 }
