@@ -44,10 +44,10 @@ pub(super) async fn accept(
             }
         };
         let Some(worker) = Worker::choose(workers) else { return };
-        let (server, busy, stop) = (server.clone(), worker.busy(), stop.clone());
+        let (server, held, stop) = (server.clone(), worker.session(), stop.clone());
         let session = async move {
             match tune(&stream).and_then(|()| stream.into_std()).and_then(TcpStream::from_std) {
-                Ok(stream) => serve(&server, busy.worker(), stream, peer, &stop).await,
+                Ok(stream) => serve(&server, held.worker(), stream, peer, &stop).await,
                 Err(error) => debug!(%peer, %error, "the connection ended at once"),
             }
             drop(permit);
@@ -128,7 +128,7 @@ impl Hook for ServerHook {
     }
 
     fn request(&mut self, exchange: Exchange, request: Box<Request>) {
-        self.relays.spawn(relay::relay(self.server.clone(), self.worker.busy(), self.client(), exchange, request));
+        self.relays.spawn(relay::relay(self.server.clone(), self.worker.exchange(), self.client(), exchange, request));
     }
 
     fn going_away(&mut self, _goaway: &GoAway) {}

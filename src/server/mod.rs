@@ -21,7 +21,7 @@ mod worker;
 
 use std::{future::Future, sync::Arc};
 
-use tokio::{net::TcpListener, runtime::Handle, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
@@ -29,7 +29,7 @@ pub use keys::Keys;
 pub use worker::Workers;
 
 use crate::proto::{ServerConfig, limits};
-use worker::Worker;
+use worker::{Place, Worker};
 
 /// A server, ready to run.
 #[derive(Debug)]
@@ -51,16 +51,16 @@ impl Server {
 
     /// Serves on the caller's runtime until `shutdown`, then lets what is under way finish for the configured time.
     pub async fn run(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        self.serve(listener, shutdown, &[Handle::current()]).await;
+        self.serve(listener, shutdown, &[Place::here()]).await;
     }
 
     /// As [`Server::run`], the sessions on threads of their own.
     pub async fn run_on(self: Arc<Self>, workers: &Workers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        self.serve(listener, shutdown, workers.handles()).await;
+        self.serve(listener, shutdown, workers.places()).await;
     }
 
-    async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, runtimes: &[Handle]) {
-        let workers: Vec<_> = runtimes.iter().map(|runtime| Worker::new(runtime.clone(), &self.upstream)).collect();
+    async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) {
+        let workers: Vec<_> = places.iter().map(|place| Worker::new(place, &self.upstream)).collect();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let guard = cut.clone().drop_guard();
@@ -68,6 +68,7 @@ impl Server {
         let permits = Arc::new(Semaphore::new(self.config.limits.sessions));
         tokio::select! {
             () = accept::accept(&self, &workers, &listener, &permits, &sessions, &stop, &cut) => {}
+            _ = Worker::watch(&workers) => {}
             () = shutdown => {}
         }
         drop(listener);

@@ -15,7 +15,7 @@ use super::{
     origins::Verdict,
     upload::{Failure, Progress, Upload},
     upstream::Upstreams,
-    worker::Busy,
+    worker::Held,
 };
 use crate::{
     driver::Exchange,
@@ -56,7 +56,7 @@ impl From<Notice> for Stop {
 }
 
 /// Relays one exchange to its end.
-pub(super) async fn relay(server: Arc<Server>, busy: Busy, client: Arc<str>, exchange: Exchange, mut request: Box<Request>) {
+pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<str>, exchange: Exchange, mut request: Box<Request>) {
     let start = Instant::now();
     let number = exchange.number();
     let exchange = Arc::new(exchange);
@@ -64,7 +64,7 @@ pub(super) async fn relay(server: Arc<Server>, busy: Busy, client: Arc<str>, exc
     let result = tokio::select! {
         biased;
         () = exchange.abandoned() => Err(Stop::Abandoned),
-        result = attempt(&server, &busy.worker().upstreams, &exchange, &mut request, &mut account) => result,
+        result = attempt(&server, &held.worker().upstreams, &exchange, &mut request, &mut account) => result,
     };
     let outcome = match result {
         Ok(()) => "complete",

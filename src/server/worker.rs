@@ -2,28 +2,39 @@
 //! another thread to wake up, and all that is ready at once leaves in one write (docs/performance.md).
 
 use std::{
+    convert::Infallible,
     io,
     num::NonZero,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    runtime::{Builder, Handle},
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::upstream::{Settings, Upstreams};
 
-/// Sessions and exchanges that a worker is given before another is made use of: the more one has at once, the more of it leaves in
-/// one write, and the less often a thread has to wake up. At 50 tokens a second, so many streams keep a thread a quarter busy.
+/// What a worker is given before another is made use of: the more one has at once, the more of it leaves in one write, and the less
+/// often a thread has to wake up. At 50 tokens a second, so many streams keep a thread about half busy.
 const FULL: usize = 512;
+/// What a session counts, in exchanges: it will have some, and it stays where it was put.
+const SESSION: usize = 16;
+/// The share of its time beyond which a worker gets no more, however little it has by count: it may be moving large bodies.
+const BUSY: f64 = 0.5;
+/// How often that share is worked out.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Threads with a runtime each. Dropping them ends them, and what runs there.
 #[derive(Debug)]
 pub struct Workers {
-    handles: Vec<Handle>,
+    places: Vec<Place>,
     threads: Vec<JoinHandle<()>>,
     stop: Option<DropGuard>,
 }
@@ -34,12 +45,16 @@ impl Workers {
     /// # Errors
     /// If the system gives no more threads or descriptors.
     pub fn start(count: Option<NonZero<usize>>) -> io::Result<Self> {
-        let count = count.map_or_else(thread::available_parallelism, Ok)?;
+        let count = count.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZero::<usize>::MIN);
         let stop = CancellationToken::new();
-        let mut workers = Self { handles: Vec::new(), threads: Vec::new(), stop: Some(stop.clone().drop_guard()) };
+        let mut workers = Self { places: Vec::new(), threads: Vec::new(), stop: Some(stop.clone().drop_guard()) };
         for _ in 0..count.get() {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            workers.handles.push(runtime.handle().clone());
+            let rest = Arc::new(Rest::default());
+            let (from, till) = (rest.clone(), rest.clone());
+            let mut runtime = Builder::new_current_thread();
+            let runtime =
+                runtime.enable_all().on_thread_park(move || from.begin()).on_thread_unpark(move || till.end()).build()?;
+            workers.places.push(Place { runtime: runtime.handle().clone(), rest });
             let stop = stop.clone();
             let run = move || {
                 runtime.block_on(stop.cancelled_owned());
@@ -51,8 +66,8 @@ impl Workers {
         Ok(workers)
     }
 
-    pub(super) fn handles(&self) -> &[Handle] {
-        &self.handles
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
     }
 }
 
@@ -66,75 +81,140 @@ impl Drop for Workers {
     }
 }
 
+/// A runtime for sessions, and how long its thread has had nothing to do; of the caller's own that is not known.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    runtime: Handle,
+    rest: Arc<Rest>,
+}
+
+impl Place {
+    /// The runtime of the caller.
+    pub(super) fn here() -> Self {
+        Self { runtime: Handle::current(), rest: Arc::default() }
+    }
+}
+
+/// How long a thread has had nothing to do. (What the runtime counts of its work is not up to date while that never ends.)
+#[derive(Debug)]
+struct Rest {
+    start: Instant,
+    /// Microseconds in all, but for a rest that goes on.
+    total: AtomicU64,
+    /// When that one began, microseconds after `start`; 0 if there is none.
+    since: AtomicU64,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self { start: Instant::now(), total: AtomicU64::new(0), since: AtomicU64::new(0) }
+    }
+}
+
+impl Rest {
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn begin(&self) {
+        self.since.store(self.now().max(1), Relaxed);
+    }
+
+    fn end(&self) {
+        let since = self.since.swap(0, Relaxed);
+        if since > 0 {
+            self.total.fetch_add(self.now().saturating_sub(since), Relaxed);
+        }
+    }
+
+    fn time(&self) -> Duration {
+        let (total, since) = (self.total.load(Relaxed), self.since.load(Relaxed));
+        let open = if since > 0 { self.now().saturating_sub(since) } else { 0 };
+        Duration::from_micros(total + open)
+    }
+}
+
 /// One of the places where sessions run.
 #[derive(Debug)]
 pub(super) struct Worker {
-    runtime: Handle,
+    place: Place,
     pub(super) upstreams: Upstreams,
-    /// Sessions and exchanges that run here.
+    /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
+    /// It was busy for too much of the last second.
+    busy: AtomicBool,
 }
 
 impl Worker {
-    pub(super) fn new(runtime: Handle, settings: &Settings) -> Arc<Self> {
-        Arc::new(Self { runtime, upstreams: Upstreams::new(settings), load: AtomicUsize::new(0) })
+    pub(super) fn new(place: &Place, settings: &Settings) -> Arc<Self> {
+        let upstreams = Upstreams::new(settings);
+        Arc::new(Self { place: place.clone(), upstreams, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
     }
 
-    /// The one for another session: the first that has room, else the one that has least to do.
+    /// The one for another session: the first that has room and time, else the one that has least to do.
     pub(super) fn choose(workers: &[Arc<Self>]) -> Option<&Arc<Self>> {
         let load = |worker: &&Arc<Self>| worker.load.load(Relaxed);
-        workers.iter().find(|worker| load(worker) < FULL).or_else(|| workers.iter().min_by_key(load))
+        let busy = |worker: &&Arc<Self>| worker.busy.load(Relaxed);
+        let free = workers.iter().find(|worker| load(worker) < FULL && !busy(worker));
+        free.or_else(|| workers.iter().min_by_key(|worker| (busy(worker), load(worker))))
+    }
+
+    /// Looks, for as long as it is polled, at how busy the workers are.
+    pub(super) async fn watch(workers: &[Arc<Self>]) -> Infallible {
+        let mut looks = interval(LOOK);
+        // The first is at once.
+        looks.tick().await;
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen: Vec<_> = workers.iter().map(|worker| (Instant::now(), worker.place.rest.time())).collect();
+        loop {
+            looks.tick().await;
+            for (worker, (when, before)) in workers.iter().zip(&mut seen) {
+                let (now, rest) = (Instant::now(), worker.place.rest.time());
+                let idle = rest.saturating_sub(*before).as_secs_f64() / (now - *when).as_secs_f64().max(f64::EPSILON);
+                worker.busy.store(1.0 - idle > BUSY, Relaxed);
+                (*when, *before) = (now, rest);
+            }
+        }
     }
 
     pub(super) const fn runtime(&self) -> &Handle {
-        &self.runtime
+        &self.place.runtime
     }
 
-    /// Something more to do here, until it is dropped.
-    pub(super) fn busy(self: &Arc<Self>) -> Busy {
-        self.load.fetch_add(1, Relaxed);
-        Busy(self.clone())
+    /// A session runs here, until this is dropped.
+    pub(super) fn session(self: &Arc<Self>) -> Held {
+        self.hold(SESSION)
+    }
+
+    /// An exchange runs here, until this is dropped.
+    pub(super) fn exchange(self: &Arc<Self>) -> Held {
+        self.hold(1)
+    }
+
+    fn hold(self: &Arc<Self>, count: usize) -> Held {
+        self.load.fetch_add(count, Relaxed);
+        Held { worker: self.clone(), count }
     }
 }
 
-/// Counts for its worker.
+/// Something that runs on a worker, and counts there.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Worker>);
+pub(super) struct Held {
+    worker: Arc<Worker>,
+    count: usize,
+}
 
-impl Busy {
+impl Held {
     pub(super) const fn worker(&self) -> &Arc<Worker> {
-        &self.0
+        &self.worker
     }
 }
 
-impl Drop for Busy {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.0.load.fetch_sub(1, Relaxed);
+        self.worker.load.fetch_sub(self.count, Relaxed);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::config::Config;
-
-    #[tokio::test]
-    async fn a_worker_is_filled_before_the_next_is_used_and_when_all_are_the_idlest_is() {
-        let settings = Settings::new(&Config::default()).expect("this machine has root certificates");
-        let workers = [(); 3].map(|()| Worker::new(Handle::current(), &settings));
-        let mut held = Vec::new();
-        let mut place = || {
-            let worker = Worker::choose(&workers).expect("there are some");
-            held.push(worker.busy());
-            workers.iter().position(|one| Arc::ptr_eq(one, worker)).expect("one of them")
-        };
-        for worker in 0..3 {
-            for _ in 0..FULL {
-                assert_eq!(place(), worker);
-            }
-        }
-        assert_eq!([place(), place(), place(), place()], [0, 1, 2, 0]);
-        held.retain(|busy| !Arc::ptr_eq(busy.worker(), &workers[1]));
-        assert_eq!(Worker::choose(&workers).map(|worker| worker.load.load(Relaxed)), Some(0));
-    }
-}
+mod tests;

@@ -87,6 +87,33 @@ async fn more_exchanges_than_a_session_may_have_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn what_comes_at_once_is_spread_over_all_sessions_also_over_those_that_are_not_up_yet() {
+    let relay = Relay::with("[limits]\nexchanges = 100").await;
+    let client = relay.builder(&relay.address).sessions(2).build();
+    // They choose while the first session alone is there; the second is opened when that has 64.
+    client.connect().await.unwrap();
+    let starts = (0..200).map(|number| Gated::start(&client, &relay.mock, number, 1));
+    let exchanges = futures::future::join_all(starts).await;
+    for mut exchange in exchanges {
+        exchange.step(&relay.mock, 0).await;
+        exchange.end().await;
+    }
+}
+
+#[tokio::test]
+async fn more_sessions_than_a_thread_is_given_are_carried_by_the_next() {
+    let relay = Relay::start().await;
+    let lives = (0..40).map(async |number| {
+        let client = relay.client();
+        let mut exchange = Gated::start(&client, &relay.mock, number, 2).await;
+        exchange.step(&relay.mock, 0).await;
+        exchange.step(&relay.mock, 1).await;
+        exchange.end().await;
+    });
+    futures::future::join_all(lives).await;
+}
+
+#[tokio::test]
 async fn every_event_of_a_chat_is_a_chunk_of_its_own() {
     let relay = Relay::start().await;
     let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;

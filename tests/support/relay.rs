@@ -1,7 +1,7 @@
 //! A mock provider, a server with fresh keys and a client, all over loopback in this process.
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use xllm_proxy::{
     client::{Body, Builder, Client, Error},
     proto::Credential,
-    server::{Config, Keys, Server},
+    server::{Config, Keys, Server, Workers},
 };
 
 async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
@@ -18,7 +18,13 @@ async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, one
     let listener = TcpListener::bind(address).await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     let (stop, stopped) = oneshot::channel::<()>();
-    (address, stop, tokio::spawn(server.run(listener, async move { drop(stopped.await) })))
+    // On threads of its own, as the program has it.
+    let run = async move {
+        let workers = Workers::start(NonZero::new(2)).expect("the system gives threads");
+        server.run_on(&workers, listener, async move { drop(stopped.await) }).await;
+        tokio::task::spawn_blocking(move || drop(workers)).await.expect("the threads end");
+    };
+    (address, stop, tokio::spawn(run))
 }
 
 /// All of it. Dropping it ends everything.
