@@ -256,6 +256,7 @@ fn check(config: &Config) -> Result<(), Box<dyn Error>> {
     let (key, clients) = (folder.find_server_key()?, folder.clients()?);
     println!("configuration  valid");
     println!("listen         {}", config.listen);
+    println!("threads        {}", config.workers.map_or_else(|| "one for each processor".into(), |count| count.to_string()));
     println!("profile        at least {}", config.profile);
     let key = if key.is_some() { "there" } else { "made at the first start" };
     println!("key folder     {}", folder.path().display());

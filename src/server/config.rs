@@ -23,7 +23,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder of the key files; `None`: the platform's.
     pub data_dir: Option<PathBuf>,
-    /// Threads that carry sessions; `None`: one for each processor.
+    /// Threads that carry sessions, for [`Workers::start`](super::Workers::start); `None`: one for each processor.
     pub workers: Option<NonZero<usize>>,
     /// What may be called.
     pub origins: Origins,
