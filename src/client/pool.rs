@@ -75,7 +75,8 @@ impl Known {
     }
 
     /// Whether another session would help, and can be had.
-    fn wants_another(&self, load: usize, most: usize) -> bool {
+    fn wants_another(&self, most: usize) -> bool {
+        let Some((load, _)) = self.least_busy() else { return false };
         let usable = self.sessions.iter().filter(|ready| !ready.session.is_draining()).count();
         let failed_lately = self.failures.last.as_ref().is_some_and(|(when, _)| when.elapsed() < PAUSE);
         load >= SPREAD && usable < most && !failed_lately
@@ -201,13 +202,15 @@ impl Inner {
             return Err(Error::closed());
         }
         known.tidy();
-        let Some((load, ready)) = known.least_busy() else { return Ok(None) };
+        let Some((_, ready)) = known.least_busy() else { return Ok(None) };
         let ready = ready.clone();
-        if known.wants_another(load, self.settings.sessions) {
+        if known.wants_another(self.settings.sessions) {
             let pool = self.clone();
             self.tasks.spawn(self.over.clone().run_until_cancelled_owned(async move {
-                // Whoever connects already does it for all.
-                if let Ok(_one) = pool.connecting.try_lock() {
+                // Whoever connects already does it for all, and may have done it since.
+                if let Ok(_one) = pool.connecting.try_lock()
+                    && pool.known().wants_another(pool.settings.sessions)
+                {
                     let _ = pool.connect().await;
                 }
             }));
