@@ -24,6 +24,7 @@ mod live;
 mod load;
 mod machine;
 pub(crate) mod metric;
+mod named;
 mod plan;
 pub(crate) mod progress;
 mod prompts;

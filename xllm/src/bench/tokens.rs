@@ -7,7 +7,7 @@ use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
 use serde::de::IgnoredAny;
 use sse_stream::SseByteStream;
 
-use super::{data::Data, record::Record};
+use super::{data::Data, named::named, record::Record};
 use crate::{chat::ApiError, config::Api};
 
 /// All that a stream says of its timing.
@@ -109,7 +109,7 @@ impl Tokens {
         };
         if event.error.0 {
             let error = serde_json::from_str(data).ok().as_ref().and_then(ApiError::read);
-            self.error = Some(error.and_then(|error| error.kind).unwrap_or_else(|| "an error without a name".to_owned()));
+            self.error = Some(named(error.and_then(|error| error.kind).as_deref()).to_owned());
         }
         let carries = match api {
             Api::OpenAi => self.openai(&event),
