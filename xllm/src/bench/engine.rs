@@ -48,9 +48,9 @@ pub(super) fn run(
         .build()
         .map_err(|error| Failure::usage(format!("this system gives no event loop: {error}")))?;
     runtime.block_on(async {
-        let lanes = Arc::new(plan.lanes(routes)?);
+        let lanes = plan.lanes(routes)?;
         let outcome = measure(plan, &lanes, stop, progress).await;
-        for lane in lanes.iter() {
+        for lane in &lanes {
             lane.transport.settle().await;
         }
         outcome
@@ -59,7 +59,7 @@ pub(super) fn run(
 
 async fn measure(
     plan: &Arc<Plan>,
-    lanes: &Arc<Vec<Lane>>,
+    lanes: &[Arc<Lane>],
     stop: &watch::Receiver<bool>,
     progress: &Arc<Progress>,
 ) -> Result<Measured, Failure> {
@@ -88,33 +88,29 @@ async fn measure(
     Ok(measured)
 }
 
-/// Opens connections, and finds out whether there is anything to measure.
+/// Opens connections, and finds out whether there is anything to measure. One route after the other, with all workers on it at once:
+/// workers on both would find each other's connections free, and open half as many.
 async fn warm_up(
     plan: &Plan,
-    lanes: &Arc<Vec<Lane>>,
+    lanes: &[Arc<Lane>],
     stop: &watch::Receiver<bool>,
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
     let load = Load::Closed { concurrency: workers(&plan.loads).min(plan.warm_up) };
-    let goal = Goal::Requests(plan.warm_up * lanes.len() as u64);
-    let settings = Settings { goal, cancel_share: 0.0, ..plan.settings.clone() };
-    progress.enter(Phase::WarmUp, 0, Some(load.clone()), goal);
-    let (sink, records) = mpsc::channel();
-    step(lanes, &load, &settings, stop.clone(), progress, sink).await;
-    let records: Vec<Record> = records.into_iter().collect();
-    let mut failed: Vec<(Route, Failure)> = Vec::new();
-    let mut answered = Vec::new();
-    for record in records {
-        let route = record.route;
-        match failure(record, &plan.target) {
-            Some(failure) => failed.push((route, failure)),
-            None => answered.push(route),
+    let settings = Settings { goal: Goal::Requests(plan.warm_up), cancel_share: 0.0, ..plan.settings.clone() };
+    progress.enter(Phase::WarmUp, 0, Some(load.clone()), Goal::Requests(plan.warm_up * lanes.len() as u64));
+    for lane in lanes.chunks(1) {
+        let (sink, records) = mpsc::channel();
+        step(lane, &load, &settings, stop.clone(), progress, sink).await;
+        let outcomes: Vec<_> = records.into_iter().map(|record| failure(record, &plan.target)).collect();
+        // Some may fail: that is told of what is measured, too.
+        if outcomes.iter().all(Option::is_some)
+            && let Some(failure) = outcomes.into_iter().flatten().next()
+        {
+            return Err(failure);
         }
     }
-    match failed.into_iter().find(|(route, _)| !answered.contains(route)) {
-        Some((_, failure)) => Err(failure),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Why a call failed, as the error that ends the command; `None` if it did not.

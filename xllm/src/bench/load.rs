@@ -63,7 +63,7 @@ pub(super) struct Ran {
 
 /// All that a step's calls share.
 struct Shared {
-    lanes: Arc<Vec<Lane>>,
+    lanes: Vec<Arc<Lane>>,
     settings: Settings,
     terms: Terms,
     progress: Arc<Progress>,
@@ -73,7 +73,7 @@ struct Shared {
 
 /// Runs one step; each record goes into the sink as its call ends.
 pub(super) async fn step(
-    lanes: &Arc<Vec<Lane>>,
+    lanes: &[Arc<Lane>],
     load: &Load,
     settings: &Settings,
     stop: watch::Receiver<bool>,
@@ -83,7 +83,7 @@ pub(super) async fn step(
     let before = cpu::of_thread();
     let terms = Terms { origin: Instant::now(), patience: settings.patience, stop };
     let shared = Arc::new(Shared {
-        lanes: lanes.clone(),
+        lanes: lanes.to_vec(),
         settings: settings.clone(),
         terms,
         progress: progress.clone(),

@@ -1,6 +1,6 @@
 //! What is meant: arguments, configuration and environment made into one plan.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
@@ -106,9 +106,9 @@ impl Plan {
     }
 
     /// The ways to the API, with their requests. To be called on the runtime that is to use them.
-    pub(super) fn lanes(&self, routes: &[Route]) -> Result<Vec<Lane>, Failure> {
+    pub(super) fn lanes(&self, routes: &[Route]) -> Result<Vec<Arc<Lane>>, Failure> {
         let requests = self.asks.iter().map(|ask| chat::request::build(&self.target, ask)).collect::<Result<Vec<_>, _>>()?;
-        routes.iter().map(|route| self.lane(*route, requests.clone())).collect()
+        routes.iter().map(|route| self.lane(*route, requests.clone()).map(Arc::new)).collect()
     }
 
     fn lane(&self, route: Route, mut requests: Vec<Request<Bytes>>) -> Result<Lane, Failure> {

@@ -122,6 +122,15 @@ async fn both_apis_are_asked_the_same_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn warming_up_puts_all_workers_on_one_route_at_a_time() {
+    let user = user_behind_relay(json!({"error_status": 401}), true).await;
+    let ran = user.run(&["bench", "-m", "haiku", "--concurrency", "3"]).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("HTTP 401"), "{ran:?}");
+    // The direct requests of three workers; what is broken there is told before one goes through the proxy.
+    assert_eq!(user.mock.requests().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_route_can_be_left_out() {
     let user = user_behind_relay(json!({"text": "one two"}), true).await;
     for (flag, route) in [("--direct-only", "direct"), ("--proxy-only", "proxied")] {
