@@ -73,7 +73,8 @@ async fn measure(
         let reader =
             Reader::start(plan.target.api).map_err(|error| Failure::usage(format!("this system gives no threads: {error}")))?;
         progress.enter(Phase::Measuring, number, Some(load.clone()), plan.settings.goal);
-        let ran = step(lanes, load, &plan.settings, stop.clone(), progress, reader.sink()).await;
+        let settings = Settings { phase: number as u64 + 1, ..plan.settings.clone() };
+        let ran = step(lanes, load, &settings, stop.clone(), progress, reader.sink()).await;
         progress.enter(Phase::WorkingOut, number, Some(load.clone()), Goal::Unknown);
         // Elsewhere, so that connections are looked after meanwhile.
         let (plan, routes, load) = (plan.clone(), lanes.iter().map(|lane| lane.route).collect::<Vec<_>>(), load.clone());
@@ -97,7 +98,7 @@ async fn warm_up(
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
     let load = Load::Closed { concurrency: workers(&plan.loads).min(plan.warm_up) };
-    let settings = Settings { goal: Goal::Requests(plan.warm_up), cancel_share: 0.0, ..plan.settings.clone() };
+    let settings = Settings { goal: Goal::Requests(plan.warm_up), cancel_share: 0.0, phase: 0, ..plan.settings.clone() };
     progress.enter(Phase::WarmUp, 0, Some(load.clone()), Goal::Requests(plan.warm_up * lanes.len() as u64));
     for lane in lanes.chunks(1) {
         let (sink, records) = mpsc::channel();

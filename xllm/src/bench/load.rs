@@ -10,8 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::Request;
 use tokio::{
     sync::{Semaphore, mpsc as queue, watch},
     task::JoinSet,
@@ -21,6 +19,7 @@ use super::{
     call::{Terms, Ticket, call},
     cpu,
     progress::{Ended, Goal, Progress},
+    prompts::Ready,
     record::{End, Record},
     result::{Load, Outcome, Route},
     schedule::{draw, order, sends},
@@ -36,7 +35,7 @@ pub(super) struct Lane {
     pub(super) route: Route,
     pub(super) transport: Transport,
     /// One for each prompt.
-    pub(super) requests: Vec<Request<Bytes>>,
+    pub(super) requests: Vec<Ready>,
 }
 
 /// What a step is made of.
@@ -44,6 +43,8 @@ pub(super) struct Lane {
 pub(super) struct Settings {
     pub(super) goal: Goal,
     pub(super) seed: u64,
+    /// 0 for warming up, then the step's number from 1: prompts differ between them.
+    pub(super) phase: u64,
     pub(super) patience: Duration,
     pub(super) cancel_share: f64,
     pub(super) cancel_after: usize,
@@ -223,7 +224,8 @@ impl Shared {
         }
         self.progress.sent();
         let ticket = Ticket { pair, route, first, scheduled, cancel_after };
-        let record = call(&lane.transport, lane.requests[prompt].clone(), ticket, &self.terms).await;
+        let request = lane.requests[prompt].of(self.settings.seed, self.settings.phase, pair);
+        let record = call(&lane.transport, request, ticket, &self.terms).await;
         self.progress.ended(ended(&record));
         // The reader is there as long as the step is.
         let _ = self.sink.lock().unwrap_or_else(PoisonError::into_inner).send(record);

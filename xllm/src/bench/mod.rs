@@ -102,7 +102,7 @@ async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&S
     let live = Live::start(progress.clone(), args.quiet, env);
     let (measured, signal) = measure(&plan, &routes, &progress).await?;
     drop(live);
-    let results = results(&plan, args, &routes, measured, signal.is_some());
+    let results = results(&plan, &routes, measured, signal.is_some());
 
     let cannot = |error: &dyn std::fmt::Display| Failure::usage(format!("the result cannot be written: {error}"));
     if let Some(file) = json {
@@ -158,9 +158,9 @@ async fn measure(plan: &Arc<Plan>, routes: &[Route], progress: &Arc<Progress>) -
     }
 }
 
-fn results(plan: &Plan, args: &BenchArgs, routes: &[Route], measured: Measured, interrupted: bool) -> Results {
+fn results(plan: &Plan, routes: &[Route], measured: Measured, interrupted: bool) -> Results {
     let Measured { started, steps, warnings } = measured;
-    let (parameters, machine) = (plan.parameters(args, routes), machine::machine());
+    let (parameters, machine) = (plan.parameters(routes), machine::machine());
     Results {
         schema: result::SCHEMA.to_owned(),
         version: result::VERSION,
