@@ -137,6 +137,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Measuring")]
     pub(crate) timeout: u32,
 
+    /// Longest time of a request in all
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Measuring")]
+    pub(crate) deadline: u32,
+
     /// What schedules, prompts and intervals are drawn from: the same seed, the same requests [default: drawn, and told in the result]
     #[arg(long, value_name = "N", help_heading = "Measuring")]
     pub(crate) seed: Option<u64>,

@@ -54,7 +54,11 @@ fn judge(record: &Record, tokens: &Tokens) -> Result<Outcome, String> {
         End::Cancelled => return Ok(Outcome::Cancelled),
         End::Broken(error) => return Err(error.to_string()),
         End::Silent => return Err("nothing came for as long as --timeout allows".to_owned()),
-        End::TooLarge => return Err("the answer is larger than 64 MiB".to_owned()),
+        End::Late => return Err("the answer took longer than --deadline allows".to_owned()),
+        End::Unsent => {
+            return Err("not sent: --max-in-flight requests were under way for as long as --timeout allows".to_owned());
+        }
+        End::TooLarge => return Err("the answer takes more than 64 MiB".to_owned()),
         End::Whole => {}
     }
     if let Some(parts) = record.head.as_ref().map(|head| &head.parts) {

@@ -154,15 +154,14 @@ fn work_out(plan: &Plan, routes: &[Route], number: u64, load: &Load, digests: &[
 fn tool(digests: &[Digest], ran: &Ran, wall: Duration) -> Tool {
     let chunks: u64 = digests.iter().map(|digest| digest.chunks).sum();
     let cpu_s = ran.cpu.map(|cpu| cpu.as_secs_f64());
-    let lag = |digest: &Digest| ms(digest.record.sent.saturating_sub(digest.record.scheduled));
+    let sent = digests.iter().filter(|digest| !matches!(digest.record.end, End::Unsent));
     let mut tool = Tool {
         chunks,
         bytes: digests.iter().map(|digest| digest.bytes).sum(),
         cpu_s: cpu_s.map(round),
         busy: cpu_s.map(|cpu| round(cpu / wall.as_secs_f64().max(1e-9))),
         cpu_us_per_chunk: cpu_s.filter(|_| chunks > 0).map(|cpu| round(cpu * 1e6 / chunks as f64)),
-        // Without a place among those under way a request waits for the others, not for this program: that is told apart.
-        send_lag: percentiles(if ran.limited { Vec::new() } else { digests.iter().map(lag).collect() }),
+        send_lag: percentiles(sent.map(|digest| ms(digest.record.lag())).collect()),
         loop_lag: percentiles(ran.loop_lag.clone()),
         bottleneck: false,
     };

@@ -156,6 +156,7 @@ impl Plan {
             confidence: CONFIDENCE,
             resamples: RESAMPLES,
             timeout_s: self.settings.patience.as_secs_f64(),
+            deadline_s: self.settings.limit.as_secs_f64(),
         }
     }
 }
@@ -206,6 +207,7 @@ fn settings(args: &BenchArgs) -> Result<Settings, Failure> {
         seed: args.seed.unwrap_or_else(|| fastrand::u32(..).into()),
         phase: 0,
         patience: Duration::from_secs(args.timeout.into()),
+        limit: Duration::from_secs(args.deadline.into()),
         cancel_share: args.cancel,
         cancel_after: args.cancel_after as usize,
         max_in_flight: args.max_in_flight as usize,

@@ -208,6 +208,15 @@ async fn the_provider_sees_that_a_request_is_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_has_a_time_limit_in_all() {
+    let user = User::with(json!({"text": "one two three", "gate": "g"})).await;
+    user.mock.release("g", 3);
+    let args = ["bench", "-m", "haiku", "--direct-only", "--warm-up", "1", "-n", "1", "--deadline", "1"];
+    let ran = user.run(&args).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("longer than --deadline allows"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn prompts_come_from_a_file_with_further_fields() {
     let user = User::new().await;
     let prompts = user.home.path().join("prompts.jsonl");

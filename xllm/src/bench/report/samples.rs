@@ -170,6 +170,7 @@ pub(super) fn results(steps: Vec<Step>) -> Results {
             confidence: 0.95,
             resamples: 2000,
             timeout_s: 60.0,
+            deadline_s: 600.0,
         },
         machine: Machine {
             os: "linux".to_owned(),
