@@ -13,6 +13,7 @@
 //! `record` is what was observed, `result` the document that all output is drawn from, `metric` what its names mean, `progress`
 //! how far a run is.
 
+mod added;
 mod bootstrap;
 pub(crate) mod call;
 mod cpu;

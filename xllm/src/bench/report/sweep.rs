@@ -5,11 +5,12 @@ use maud::{Markup, html};
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, line, longest, mark, time_ticks},
     format::{added, digits, load, round, route, short_load, time},
-    headline::{Added, interval},
+    headline::interval,
     scale::{Scale, extent},
     tables::scrolling,
 };
 use crate::bench::{
+    added::Added,
     metric::Metric,
     result::{Distribution, Results, Route, Step},
     stats::Known,
