@@ -140,7 +140,10 @@ fn work_out(plan: &Plan, routes: &[Route], number: u64, load: &Load, digests: &[
     let step = Step {
         load: load.clone(),
         wall_s: round(wall_s),
-        routes: routes.iter().map(|name| route(*name, digests, wall_s, &plan.objectives)).collect(),
+        routes: routes
+            .iter()
+            .map(|name| route(*name, digests, own_s(load, *name, digests, wall_s), &plan.objectives))
+            .collect(),
         differences: if routes.len() > 1 { differences(digests, method) } else { Vec::new() },
         typical: typical(digests),
         tool: tool(digests, ran, wall),
@@ -148,6 +151,17 @@ fn work_out(plan: &Plan, routes: &[Route], number: u64, load: &Load, digests: &[
     };
     let warnings = warn::of_step(number, &step, ran.limited);
     (step, warnings)
+}
+
+/// The seconds that a route's rates are over. The workers of a closed loop share their time between the routes, so that over the
+/// step's time both rates would be equal by construction: it is the time that they spent on this one.
+#[expect(clippy::cast_precision_loss, reason = "a count of workers")]
+fn own_s(load: &Load, route: Route, digests: &[Digest], wall_s: f64) -> f64 {
+    let Load::Closed { concurrency } = load else { return wall_s };
+    let own = || digests.iter().map(|digest| &digest.record).filter(|record| record.route == route);
+    // With fewer pairs than workers, some have nothing to do.
+    let workers = (own().count() as u64).min(*concurrency).max(1);
+    own().map(|record| record.since_sent(record.ended).as_secs_f64()).sum::<f64>() / workers as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of pieces")]
@@ -176,4 +190,21 @@ pub(super) fn in_vain(steps: &[Step]) -> Option<String> {
     let reason =
         || steps.iter().flat_map(|step| &step.routes).flat_map(|route| &route.failures).max_by_key(|failure| failure.count);
     vain.then(|| reason().map(|failure| failure.reason.clone())).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::samples::sample;
+
+    #[test]
+    fn the_slower_route_of_a_closed_loop_has_the_lower_rate() {
+        let digests =
+            [sample(Route::Direct, 0, &[100.0]), sample(Route::Direct, 1, &[100.0]), sample(Route::Proxied, 0, &[400.0])];
+        let of = |load: &Load, route| (own_s(load, route, &digests, 9.0) * 1e3).round();
+        let closed = Load::Closed { concurrency: 2 };
+        assert_eq!((of(&closed, Route::Direct), of(&closed, Route::Proxied)), (100.0, 400.0));
+        let open = Load::Open { rate: 1.0, arrivals: crate::bench::result::Arrivals::Poisson };
+        assert_eq!(of(&open, Route::Direct), 9000.0);
+    }
 }

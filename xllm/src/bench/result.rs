@@ -220,7 +220,7 @@ pub(crate) struct FailureCount {
     pub(crate) count: u64,
 }
 
-/// How much came, over the step's time.
+/// How much came: in an open loop over the step's time, in a closed one over the time that its workers spent on this route.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Throughput {
     /// Answered to the end, per second.

@@ -83,7 +83,7 @@ fn figure(results: &Results, metric: Metric) -> Option<Markup> {
         figure {
             figcaption {
                 strong { (label) " by throughput" } ": the lower pair of lines is " (middle) ", the upper " (tail) "; one mark a load ("
-                (loads.join(", ")) ", in the order in which they ran)."
+                (loads.join(", ")) ", in the order in which they ran). Of a closed loop, a rate is over the time that the workers spent on that route."
             }
             (super::chart::legend(&results.parameters.routes))
             (drawing(WIDTH, HEIGHT, &format!("{label}, {middle} and {tail}, against throughput; the figures are in the table"), &content))
