@@ -137,9 +137,13 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Measuring")]
     pub(crate) timeout: u32,
 
-    /// What schedules, prompts and intervals are drawn from: the same seed, the same requests
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Measuring")]
-    pub(crate) seed: u64,
+    /// Longest time of a request in all
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Measuring")]
+    pub(crate) deadline: u32,
+
+    /// What schedules, prompts and intervals are drawn from: the same seed, the same requests [default: drawn, and told in the result]
+    #[arg(long, value_name = "N", help_heading = "Measuring")]
+    pub(crate) seed: Option<u64>,
 
     /// Write the whole result as JSON to FILE; without FILE, to stdout in place of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", value_hint = ValueHint::FilePath, help_heading = "Output")]

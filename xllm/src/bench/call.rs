@@ -17,7 +17,7 @@ use super::{
 };
 use crate::transport::{Body, Transport};
 
-/// Larger than any answer; one that goes on beyond is given up.
+/// More than any answer takes to be kept, its pieces' times with it; one that goes on beyond is given up.
 const MAX_ANSWER: usize = 64 << 20;
 
 /// Which call it is, and when it was to be made.
@@ -28,6 +28,8 @@ pub(crate) struct Ticket {
     pub(crate) first: bool,
     /// Since the step's beginning.
     pub(crate) scheduled: Duration,
+    /// When there was a place for it among those under way.
+    pub(crate) ready: Duration,
     /// After how many pieces it is cancelled.
     pub(crate) cancel_after: Option<usize>,
 }
@@ -39,37 +41,48 @@ pub(crate) struct Terms {
     pub(crate) origin: Instant,
     /// How long to wait for the next piece.
     pub(crate) patience: Duration,
+    /// How long a call may take in all.
+    pub(crate) limit: Duration,
     /// Turns true when all is to stop.
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// Makes the call. Whatever happens to it is in the record.
 pub(crate) async fn call(transport: &Transport, request: Request<Bytes>, ticket: Ticket, terms: &Terms) -> Record {
-    let Ticket { pair, route, first, scheduled, cancel_after } = ticket;
-    let sent = terms.origin.elapsed();
-    let mut record = Record {
-        pair,
-        route,
-        first,
-        scheduled,
-        sent,
-        head: None,
-        chunks: Vec::new(),
-        body: Vec::new(),
-        end: End::Whole,
-        ended: sent,
-        receipt: None,
-    };
-    record.end = receive(transport, request, cancel_after.unwrap_or(usize::MAX), terms, &mut record).await;
+    let mut record = Record::new(ticket, terms.origin.elapsed());
+    let most = ticket.cancel_after.unwrap_or(usize::MAX);
+    let end = tokio::time::timeout(terms.limit, receive(transport, request, most, terms, &mut record)).await;
+    record.end = end.unwrap_or(End::Late);
     record.ended = terms.origin.elapsed();
     record
+}
+
+impl Record {
+    /// Of a call that begins now.
+    pub(crate) fn new(ticket: Ticket, sent: Duration) -> Self {
+        let Ticket { pair, route, first, scheduled, ready, cancel_after: _ } = ticket;
+        Self {
+            pair,
+            route,
+            first,
+            scheduled,
+            ready,
+            sent,
+            head: None,
+            chunks: Vec::new(),
+            body: Vec::new(),
+            end: End::Whole,
+            ended: sent,
+            receipt: None,
+        }
+    }
 }
 
 async fn receive(
     transport: &Transport,
     request: Request<Bytes>,
     most: usize,
-    Terms { origin, patience, stop }: &Terms,
+    Terms { origin, patience, stop, .. }: &Terms,
     record: &mut Record,
 ) -> End {
     let mut stop = stop.clone();
@@ -118,7 +131,8 @@ async fn receive(
         last = origin.elapsed();
         // What is no data is trailers.
         if let Ok(data) = data {
-            if record.body.len() + data.len() > MAX_ANSWER {
+            // Many small pieces are large by their times.
+            if record.body.len() + data.len() + (record.chunks.len() + 1) * size_of::<Chunk>() > MAX_ANSWER {
                 return End::TooLarge;
             }
             record.chunks.push(Chunk { at: last, length: data.len(), stamps: body.stamps() });

@@ -1,6 +1,6 @@
 //! One row per request, for spreadsheets and notebooks.
 
-use std::{fs::File, io};
+use std::io;
 
 use super::{
     metric::{Metric, Per},
@@ -29,9 +29,9 @@ const FIRST: [&str; 14] = [
 /// What each row ends with.
 const LAST: [&str; 2] = ["longest_gap_ms", "median_gap_ms"];
 
-/// Writes it into the file.
-pub(super) fn write(file: File, results: &Results) -> io::Result<()> {
-    let mut writer = csv::Writer::from_writer(file);
+/// Writes it.
+pub(super) fn write(to: impl io::Write, results: &Results) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(to);
     let metrics: Vec<Metric> = Metric::ALL.iter().copied().filter(|metric| metric.per() == Per::Request).collect();
     let names = metrics.iter().map(|metric| match metric.unit() {
         "ms" => format!("{}_ms", metric.name()),

@@ -7,6 +7,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::Value;
 
 /// The data of an event, of either API.
 #[derive(Debug, Default, Deserialize)]
@@ -45,9 +46,26 @@ pub(super) struct Delta {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Usage {
-    pub(super) completion_tokens: Option<u64>,
-    pub(super) output_tokens: Option<u64>,
+    pub(super) completion_tokens: Count,
+    pub(super) output_tokens: Count,
 }
+
+/// A count as servers write it: 3, or 3.0. What is none is left out, and the event with it is read all the same.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count(pub(super) Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let whole = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=MOST).contains(number));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number in the range")]
+        let whole = whole.map(|number| number as u64);
+        Ok(Self(value.as_u64().or(whole)))
+    }
+}
+
+/// Up to here, fractions hold every whole number.
+const MOST: f64 = 9_007_199_254_740_992.0;
 
 /// Whether a value is a string, list or object that holds something.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +150,17 @@ mod tests {
             assert_eq!(serde_json::from_str::<Filled>(json).expect("valid"), Filled(filled), "{json}");
         }
         assert!(serde_json::from_str::<Filled>("[1").is_err());
+    }
+
+    #[test]
+    fn counts_are_read_as_servers_write_them() {
+        let count = |json: &str| serde_json::from_str::<Count>(json).expect("valid").0;
+        for (json, found) in [("3", Some(3)), ("3.0", Some(3)), ("18446744073709551615", Some(u64::MAX))] {
+            assert_eq!(count(json), found, "{json}");
+        }
+        for json in ["3.5", "-1", "1e300", "null", "\"3\"", "[3]", "{}"] {
+            assert_eq!(count(json), None, "{json}");
+        }
     }
 
     #[test]

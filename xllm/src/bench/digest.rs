@@ -3,6 +3,7 @@
 use http::HeaderMap;
 
 use super::{
+    named::named,
     record::{End, Record},
     result::Outcome,
     tokens::{self, Tokens},
@@ -53,16 +54,20 @@ fn judge(record: &Record, tokens: &Tokens) -> Result<Outcome, String> {
         End::Cancelled => return Ok(Outcome::Cancelled),
         End::Broken(error) => return Err(error.to_string()),
         End::Silent => return Err("nothing came for as long as --timeout allows".to_owned()),
-        End::TooLarge => return Err("the answer is larger than 64 MiB".to_owned()),
+        End::Late => return Err("the answer took longer than --deadline allows".to_owned()),
+        End::Unsent => {
+            return Err("not sent: --max-in-flight requests were under way for as long as --timeout allows".to_owned());
+        }
+        End::TooLarge => return Err("the answer takes more than 64 MiB".to_owned()),
         End::Whole => {}
     }
     if let Some(parts) = record.head.as_ref().map(|head| &head.parts) {
         if let Some(code) = parts.headers.get(PROXY_ERROR) {
-            return Err(format!("the proxy refused ({})", String::from_utf8_lossy(code.as_bytes())));
+            return Err(format!("the proxy refused ({})", named(code.to_str().ok())));
         }
         if !parts.status.is_success() {
             let error = serde_json::from_slice(&record.body).ok().as_ref().and_then(ApiError::read);
-            let kind = error.and_then(|error| error.kind).map_or_else(String::new, |kind| format!(" ({kind})"));
+            let kind = error.and_then(|error| error.kind).map_or_else(String::new, |kind| format!(" ({})", named(Some(&kind))));
             return Err(format!("HTTP {}{kind}", parts.status.as_u16()));
         }
     }
@@ -76,4 +81,38 @@ fn judge(record: &Record, tokens: &Tokens) -> Result<Outcome, String> {
         return Err("the stream ended without its closing event".to_owned());
     }
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{result::Route, samples};
+
+    /// Why a call fails that is answered with this status, header and body.
+    fn failure(status: u16, header: &[u8], body: &str) -> String {
+        let mut record = samples::record(Route::Proxied, 0, &[1.0]);
+        let head = &mut record.head.as_mut().expect("a sample has one").parts;
+        head.status = http::StatusCode::from_u16(status).expect("a status");
+        if !header.is_empty() {
+            head.headers.insert(PROXY_ERROR, http::HeaderValue::from_bytes(header).expect("a header"));
+        }
+        record.body = body.as_bytes().to_vec();
+        record.chunks[0].length = body.len();
+        digest(Api::OpenAi, record).failure.expect("it failed")
+    }
+
+    #[test]
+    fn what_a_server_says_in_place_of_a_name_is_not_repeated() {
+        let key = format!("sk-{}", "aB3".repeat(16));
+        for word in ["\\u001b[2J\\u001b]0;gone", key.as_str(), &"long".repeat(1 << 18)] {
+            let error = format!("{{\"error\":{{\"message\":\"m\",\"type\":\"{word}\"}}}}");
+            assert_eq!(failure(401, b"", &error), "HTTP 401 (an error without a name)");
+            let midway = format!("data: {error}\n\n");
+            assert_eq!(failure(200, b"", &midway), "the API gave up midway (an error without a name)");
+        }
+        for header in [b"\xff\xfe".as_slice(), key.as_bytes(), b"two words"] {
+            assert_eq!(failure(502, header, ""), "the proxy refused (an error without a name)");
+        }
+        assert_eq!(failure(502, b"connect-failed", ""), "the proxy refused (connect-failed)");
+    }
 }

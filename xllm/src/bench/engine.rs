@@ -48,9 +48,9 @@ pub(super) fn run(
         .build()
         .map_err(|error| Failure::usage(format!("this system gives no event loop: {error}")))?;
     runtime.block_on(async {
-        let lanes = Arc::new(plan.lanes(routes)?);
+        let lanes = plan.lanes(routes)?;
         let outcome = measure(plan, &lanes, stop, progress).await;
-        for lane in lanes.iter() {
+        for lane in &lanes {
             lane.transport.settle().await;
         }
         outcome
@@ -59,7 +59,7 @@ pub(super) fn run(
 
 async fn measure(
     plan: &Arc<Plan>,
-    lanes: &Arc<Vec<Lane>>,
+    lanes: &[Arc<Lane>],
     stop: &watch::Receiver<bool>,
     progress: &Arc<Progress>,
 ) -> Result<Measured, Failure> {
@@ -73,7 +73,8 @@ async fn measure(
         let reader =
             Reader::start(plan.target.api).map_err(|error| Failure::usage(format!("this system gives no threads: {error}")))?;
         progress.enter(Phase::Measuring, number, Some(load.clone()), plan.settings.goal);
-        let ran = step(lanes, load, &plan.settings, stop.clone(), progress, reader.sink()).await;
+        let settings = Settings { phase: number as u64 + 1, ..plan.settings.clone() };
+        let ran = step(lanes, load, &settings, stop.clone(), progress, reader.sink()).await;
         progress.enter(Phase::WorkingOut, number, Some(load.clone()), Goal::Unknown);
         // Elsewhere, so that connections are looked after meanwhile.
         let (plan, routes, load) = (plan.clone(), lanes.iter().map(|lane| lane.route).collect::<Vec<_>>(), load.clone());
@@ -88,33 +89,29 @@ async fn measure(
     Ok(measured)
 }
 
-/// Opens connections, and finds out whether there is anything to measure.
+/// Opens connections, and finds out whether there is anything to measure. One route after the other, with all workers on it at once:
+/// workers on both would find each other's connections free, and open half as many.
 async fn warm_up(
     plan: &Plan,
-    lanes: &Arc<Vec<Lane>>,
+    lanes: &[Arc<Lane>],
     stop: &watch::Receiver<bool>,
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
     let load = Load::Closed { concurrency: workers(&plan.loads).min(plan.warm_up) };
-    let goal = Goal::Requests(plan.warm_up * lanes.len() as u64);
-    let settings = Settings { goal, cancel_share: 0.0, ..plan.settings.clone() };
-    progress.enter(Phase::WarmUp, 0, Some(load.clone()), goal);
-    let (sink, records) = mpsc::channel();
-    step(lanes, &load, &settings, stop.clone(), progress, sink).await;
-    let records: Vec<Record> = records.into_iter().collect();
-    let mut failed: Vec<(Route, Failure)> = Vec::new();
-    let mut answered = Vec::new();
-    for record in records {
-        let route = record.route;
-        match failure(record, &plan.target) {
-            Some(failure) => failed.push((route, failure)),
-            None => answered.push(route),
+    let settings = Settings { goal: Goal::Requests(plan.warm_up), cancel_share: 0.0, phase: 0, ..plan.settings.clone() };
+    progress.enter(Phase::WarmUp, 0, Some(load.clone()), Goal::Requests(plan.warm_up * lanes.len() as u64));
+    for lane in lanes.chunks(1) {
+        let (sink, records) = mpsc::channel();
+        step(lane, &load, &settings, stop.clone(), progress, sink).await;
+        let outcomes: Vec<_> = records.into_iter().map(|record| failure(record, &plan.target)).collect();
+        // Some may fail: that is told of what is measured, too.
+        if outcomes.iter().all(Option::is_some)
+            && let Some(failure) = outcomes.into_iter().flatten().next()
+        {
+            return Err(failure);
         }
     }
-    match failed.into_iter().find(|(route, _)| !answered.contains(route)) {
-        Some((_, failure)) => Err(failure),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Why a call failed, as the error that ends the command; `None` if it did not.
@@ -143,7 +140,10 @@ fn work_out(plan: &Plan, routes: &[Route], number: u64, load: &Load, digests: &[
     let step = Step {
         load: load.clone(),
         wall_s: round(wall_s),
-        routes: routes.iter().map(|name| route(*name, digests, wall_s, &plan.objectives)).collect(),
+        routes: routes
+            .iter()
+            .map(|name| route(*name, digests, own_s(load, *name, digests, wall_s), &plan.objectives))
+            .collect(),
         differences: if routes.len() > 1 { differences(digests, method) } else { Vec::new() },
         typical: typical(digests),
         tool: tool(digests, ran, wall),
@@ -153,19 +153,29 @@ fn work_out(plan: &Plan, routes: &[Route], number: u64, load: &Load, digests: &[
     (step, warnings)
 }
 
+/// The seconds that a route's rates are over. The workers of a closed loop share their time between the routes, so that over the
+/// step's time both rates would be equal by construction: it is the time that they spent on this one.
+#[expect(clippy::cast_precision_loss, reason = "a count of workers")]
+fn own_s(load: &Load, route: Route, digests: &[Digest], wall_s: f64) -> f64 {
+    let Load::Closed { concurrency } = load else { return wall_s };
+    let own = || digests.iter().map(|digest| &digest.record).filter(|record| record.route == route);
+    // With fewer pairs than workers, some have nothing to do.
+    let workers = (own().count() as u64).min(*concurrency).max(1);
+    own().map(|record| record.since_sent(record.ended).as_secs_f64()).sum::<f64>() / workers as f64
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a count of pieces")]
 fn tool(digests: &[Digest], ran: &Ran, wall: Duration) -> Tool {
     let chunks: u64 = digests.iter().map(|digest| digest.chunks).sum();
     let cpu_s = ran.cpu.map(|cpu| cpu.as_secs_f64());
-    let lag = |digest: &Digest| ms(digest.record.sent.saturating_sub(digest.record.scheduled));
+    let sent = digests.iter().filter(|digest| !matches!(digest.record.end, End::Unsent));
     let mut tool = Tool {
         chunks,
         bytes: digests.iter().map(|digest| digest.bytes).sum(),
         cpu_s: cpu_s.map(round),
         busy: cpu_s.map(|cpu| round(cpu / wall.as_secs_f64().max(1e-9))),
         cpu_us_per_chunk: cpu_s.filter(|_| chunks > 0).map(|cpu| round(cpu * 1e6 / chunks as f64)),
-        // Without a place among those under way a request waits for the others, not for this program: that is told apart.
-        send_lag: percentiles(if ran.limited { Vec::new() } else { digests.iter().map(lag).collect() }),
+        send_lag: percentiles(sent.map(|digest| ms(digest.record.lag())).collect()),
         loop_lag: percentiles(ran.loop_lag.clone()),
         bottleneck: false,
     };
@@ -180,4 +190,21 @@ pub(super) fn in_vain(steps: &[Step]) -> Option<String> {
     let reason =
         || steps.iter().flat_map(|step| &step.routes).flat_map(|route| &route.failures).max_by_key(|failure| failure.count);
     vain.then(|| reason().map(|failure| failure.reason.clone())).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::samples::sample;
+
+    #[test]
+    fn the_slower_route_of_a_closed_loop_has_the_lower_rate() {
+        let digests =
+            [sample(Route::Direct, 0, &[100.0]), sample(Route::Direct, 1, &[100.0]), sample(Route::Proxied, 0, &[400.0])];
+        let of = |load: &Load, route| Duration::from_secs_f64(own_s(load, route, &digests, 9.0)).as_millis();
+        let closed = Load::Closed { concurrency: 2 };
+        assert_eq!((of(&closed, Route::Direct), of(&closed, Route::Proxied)), (100, 400));
+        let open = Load::Open { rate: 1.0, arrivals: crate::bench::result::Arrivals::Poisson };
+        assert_eq!(of(&open, Route::Direct), 9000);
+    }
 }

@@ -3,15 +3,13 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
         mpsc,
     },
     thread,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::Request;
 use tokio::{
     sync::{Semaphore, mpsc as queue, watch},
     task::JoinSet,
@@ -21,6 +19,7 @@ use super::{
     call::{Terms, Ticket, call},
     cpu,
     progress::{Ended, Goal, Progress},
+    prompts::Ready,
     record::{End, Record},
     result::{Load, Outcome, Route},
     schedule::{draw, order, sends},
@@ -30,13 +29,16 @@ use crate::transport::Transport;
 /// How often the loop's own lateness is looked at.
 const PROBE: Duration = Duration::from_millis(50);
 
+/// Sends that are due and not yet seen to, at most.
+const DUE: usize = 1024;
+
 /// One way to the API.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) route: Route,
     pub(super) transport: Transport,
     /// One for each prompt.
-    pub(super) requests: Vec<Request<Bytes>>,
+    pub(super) requests: Vec<Ready>,
 }
 
 /// What a step is made of.
@@ -44,7 +46,11 @@ pub(super) struct Lane {
 pub(super) struct Settings {
     pub(super) goal: Goal,
     pub(super) seed: u64,
+    /// 0 for warming up, then the step's number from 1: prompts differ between them.
+    pub(super) phase: u64,
     pub(super) patience: Duration,
+    /// How long a request may take in all.
+    pub(super) limit: Duration,
     pub(super) cancel_share: f64,
     pub(super) cancel_after: usize,
     /// Requests under way at once, in an open loop.
@@ -63,7 +69,7 @@ pub(super) struct Ran {
 
 /// All that a step's calls share.
 struct Shared {
-    lanes: Arc<Vec<Lane>>,
+    lanes: Vec<Arc<Lane>>,
     settings: Settings,
     terms: Terms,
     progress: Arc<Progress>,
@@ -73,7 +79,7 @@ struct Shared {
 
 /// Runs one step; each record goes into the sink as its call ends.
 pub(super) async fn step(
-    lanes: &Arc<Vec<Lane>>,
+    lanes: &[Arc<Lane>],
     load: &Load,
     settings: &Settings,
     stop: watch::Receiver<bool>,
@@ -81,9 +87,9 @@ pub(super) async fn step(
     sink: mpsc::Sender<Record>,
 ) -> Ran {
     let before = cpu::of_thread();
-    let terms = Terms { origin: Instant::now(), patience: settings.patience, stop };
+    let terms = Terms { origin: Instant::now(), patience: settings.patience, limit: settings.limit, stop };
     let shared = Arc::new(Shared {
-        lanes: lanes.clone(),
+        lanes: lanes.to_vec(),
         settings: settings.clone(),
         terms,
         progress: progress.clone(),
@@ -111,7 +117,7 @@ async fn closed(shared: &Arc<Shared>, concurrency: u64) -> bool {
             while let Some(pair) = shared.next_pair() {
                 for (position, route) in shared.order(pair).into_iter().enumerate() {
                     let scheduled = shared.terms.origin.elapsed();
-                    shared.one(pair, route, position == 0, scheduled).await;
+                    shared.one(pair, route, position == 0, (scheduled, scheduled)).await;
                 }
             }
         });
@@ -120,10 +126,11 @@ async fn closed(shared: &Arc<Shared>, concurrency: u64) -> bool {
     false
 }
 
-/// Each request at its time, however many are under way. The two of a pair are neighbours on the schedule.
+/// Each request at its time, or as soon as there is a place among those under way; one that waits for a place for too long is never
+/// sent, so that the step ends. The two of a pair are neighbours on the schedule.
 async fn open(shared: &Arc<Shared>, times: impl Iterator<Item = Duration> + Send + 'static) -> bool {
     let permits = Arc::new(Semaphore::new(shared.settings.max_in_flight));
-    let limited = Arc::new(AtomicBool::new(false));
+    let mut limited = false;
     let routes = shared.lanes.len();
     let end = match shared.settings.goal {
         Goal::Duration(duration) => duration,
@@ -151,33 +158,38 @@ async fn open(shared: &Arc<Shared>, times: impl Iterator<Item = Duration> + Send
             let number = (number / routes) as u64;
             pair = (number, shared.order(number));
         }
-        let (shared, permits, limited) = (shared.clone(), permits.clone(), limited.clone());
         let (number, route) = (pair.0, pair.1[position]);
+        limited |= permits.available_permits() == 0;
+        let patience = (scheduled + shared.settings.patience).saturating_sub(shared.terms.origin.elapsed());
+        let permit = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            permit = permits.clone().acquire_owned() => permit.ok(),
+            () = tokio::time::sleep(patience) => None,
+        };
+        let Some(permit) = permit else {
+            shared.unsent(number, route, position == 0, scheduled);
+            continue;
+        };
+        let ready = shared.terms.origin.elapsed();
+        let shared = shared.clone();
         calls.spawn(async move {
-            let permit = permits.clone().try_acquire_owned();
-            if permit.is_err() {
-                limited.store(true, Ordering::Relaxed);
-            }
-            // It is never closed; and with or without a permit, the request is due.
-            let _permit = match permit {
-                Ok(permit) => Some(permit),
-                Err(_) => permits.acquire_owned().await.ok(),
-            };
-            shared.one(number, route, position == 0, scheduled).await;
+            shared.one(number, route, position == 0, (scheduled, ready)).await;
+            drop(permit);
         });
     }
     while calls.join_next().await.is_some() {}
-    limited.load(Ordering::Relaxed)
+    limited
 }
 
 /// Tells when each send is due. A thread, because the runtime's timers are a millisecond coarse. It ends with the times, or at
-/// the first that nobody waits for.
-fn pace(origin: Instant, times: impl Iterator<Item = Duration> + Send + 'static) -> queue::UnboundedReceiver<Duration> {
-    let (due, dues) = queue::unbounded_channel();
+/// the first that nobody waits for; where sends wait, it waits with them, and their times stay what they are.
+fn pace(origin: Instant, times: impl Iterator<Item = Duration> + Send + 'static) -> queue::Receiver<Duration> {
+    let (due, dues) = queue::channel(DUE);
     thread::spawn(move || {
         for time in times {
             thread::sleep(time.saturating_sub(origin.elapsed()));
-            if due.send(time).is_err() {
+            if due.blocking_send(time).is_err() {
                 return;
             }
         }
@@ -212,7 +224,8 @@ impl Shared {
         order(&routes, draw(self.settings.seed, pair, self.settings.cancel_share))
     }
 
-    async fn one(&self, pair: u64, route: Route, first: bool, scheduled: Duration) {
+    /// Makes one request, which was due at this time and had a place among those under way at that.
+    async fn one(&self, pair: u64, route: Route, first: bool, (scheduled, ready): (Duration, Duration)) {
         let Some(lane) = self.lanes.iter().find(|lane| lane.route == route) else { return };
         let cancelled = draw(self.settings.seed, pair, self.settings.cancel_share).cancelled;
         let cancel_after = cancelled.then_some(self.settings.cancel_after);
@@ -222,8 +235,21 @@ impl Shared {
             return;
         }
         self.progress.sent();
-        let ticket = Ticket { pair, route, first, scheduled, cancel_after };
-        let record = call(&lane.transport, lane.requests[prompt].clone(), ticket, &self.terms).await;
+        let ticket = Ticket { pair, route, first, scheduled, ready, cancel_after };
+        let request = lane.requests[prompt].of(self.settings.seed, self.settings.phase, pair);
+        let record = call(&lane.transport, request, ticket, &self.terms).await;
+        self.keep(record);
+    }
+
+    /// Counts one as failed that was due and had no place for too long.
+    fn unsent(&self, pair: u64, route: Route, first: bool, scheduled: Duration) {
+        let now = self.terms.origin.elapsed();
+        let record = Record::new(Ticket { pair, route, first, scheduled, ready: now, cancel_after: None }, now);
+        self.progress.sent();
+        self.keep(Record { end: End::Unsent, ..record });
+    }
+
+    fn keep(&self, record: Record) {
         self.progress.ended(ended(&record));
         // The reader is there as long as the step is.
         let _ = self.sink.lock().unwrap_or_else(PoisonError::into_inner).send(record);
@@ -243,5 +269,34 @@ fn ended(record: &Record) -> Ended {
         chunks: record.chunks.len() as u64,
         first: record.chunks.first().map(|chunk| record.since_scheduled(chunk.at)),
         end: record.since_scheduled(record.ended),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::result::Arrivals;
+
+    #[tokio::test]
+    async fn what_finds_no_place_in_time_is_not_sent_and_counts_and_the_step_ends() {
+        let transport = Transport::direct().expect("a client");
+        let lane = Lane { route: Route::Direct, transport, requests: Vec::new() };
+        let settings = Settings {
+            goal: Goal::Requests(3),
+            seed: 1,
+            phase: 1,
+            patience: Duration::from_millis(1),
+            limit: Duration::from_secs(1),
+            cancel_share: 0.0,
+            cancel_after: 1,
+            // So that there is never one, however fast the machine is.
+            max_in_flight: 0,
+        };
+        let load = Load::Open { rate: 1000.0, arrivals: Arrivals::Constant };
+        let ((_sender, stop), (sink, records)) = (watch::channel(false), mpsc::channel());
+        let ran = step(&[Arc::new(lane)], &load, &settings, stop, &Arc::default(), sink).await;
+        let found: Vec<_> =
+            records.into_iter().map(|record| (record.scheduled.as_millis(), matches!(record.end, End::Unsent))).collect();
+        assert_eq!((found, ran.limited), (vec![(0, true), (1, true), (2, true)], true));
     }
 }

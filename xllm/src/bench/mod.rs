@@ -13,6 +13,7 @@
 //! `record` is what was observed, `result` the document that all output is drawn from, `metric` what its names mean, `progress`
 //! how far a run is.
 
+mod added;
 mod bootstrap;
 pub(crate) mod call;
 mod cpu;
@@ -20,10 +21,12 @@ mod csv;
 mod data;
 pub(crate) mod digest;
 mod engine;
+mod keep;
 mod live;
 mod load;
 mod machine;
 pub(crate) mod metric;
+mod named;
 mod plan;
 pub(crate) mod progress;
 mod prompts;
@@ -48,15 +51,14 @@ mod warn;
 mod way;
 
 use std::{
-    fs::File,
     io::{self, Write as _},
-    path::Path,
     sync::Arc,
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use engine::Measured;
+use keep::Keep;
 use live::Live;
 use plan::Plan;
 use progress::Progress;
@@ -90,9 +92,9 @@ pub(crate) async fn run(args: &BenchArgs, config: &Config, env: &Env) -> Result<
 async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&Stage>) -> Result<Exit, Failure> {
     let plan = Arc::new(Plan::new(args, config, env, stage)?);
     // Before anything is spent on what could not be kept.
-    let json = args.json.as_deref().filter(|path| path.as_os_str() != STDOUT).map(create).transpose()?;
-    let csv = args.csv.as_deref().map(create).transpose()?;
-    let page = args.report.as_deref().map(create).transpose()?;
+    let json = args.json.as_deref().filter(|path| path.as_os_str() != STDOUT).map(Keep::at).transpose()?;
+    let csv = args.csv.as_deref().map(Keep::at).transpose()?;
+    let page = args.report.as_deref().map(Keep::at).transpose()?;
     let show = Show { stream: true, json: args.json.is_some(), raw: false, usage: false };
     let mut out = Output::of_process(show, args.connection.verbose, env);
     plan.warnings.iter().for_each(|warning| out.warn(warning));
@@ -101,17 +103,17 @@ async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&S
     let live = Live::start(progress.clone(), args.quiet, env);
     let (measured, signal) = measure(&plan, &routes, &progress).await?;
     drop(live);
-    let results = results(&plan, args, &routes, measured, signal.is_some());
+    let results = results(&plan, &routes, measured, signal.is_some());
 
     let cannot = |error: &dyn std::fmt::Display| Failure::usage(format!("the result cannot be written: {error}"));
     if let Some(file) = json {
-        write_json(file, &results).map_err(|error| cannot(&error))?;
+        file.write(|to| write_json(to, &results)).map_err(|error| cannot(&error))?;
     }
     if let Some(file) = csv {
-        csv::write(file, &results).map_err(|error| cannot(&error))?;
+        file.write(|to| csv::write(to, &results)).map_err(|error| cannot(&error))?;
     }
-    if let Some(mut file) = page {
-        file.write_all(report::render(&results).as_bytes()).map_err(|error| cannot(&error))?;
+    if let Some(file) = page {
+        file.write(|to| to.write_all(report::render(&results).as_bytes())).map_err(|error| cannot(&error))?;
     }
     let shown = match &args.json {
         Some(path) if path.as_os_str() == STDOUT => write_json(io::stdout().lock(), &results),
@@ -157,9 +159,9 @@ async fn measure(plan: &Arc<Plan>, routes: &[Route], progress: &Arc<Progress>) -
     }
 }
 
-fn results(plan: &Plan, args: &BenchArgs, routes: &[Route], measured: Measured, interrupted: bool) -> Results {
+fn results(plan: &Plan, routes: &[Route], measured: Measured, interrupted: bool) -> Results {
     let Measured { started, steps, warnings } = measured;
-    let (parameters, machine) = (plan.parameters(args, routes), machine::machine());
+    let (parameters, machine) = (plan.parameters(routes), machine::machine());
     Results {
         schema: result::SCHEMA.to_owned(),
         version: result::VERSION,
@@ -178,10 +180,6 @@ fn results(plan: &Plan, args: &BenchArgs, routes: &[Route], measured: Measured, 
 fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn create(path: &Path) -> Result<File, Failure> {
-    File::create(path).map_err(|error| Failure::usage(format!("{} cannot be written: {error}", path.display())))
 }
 
 fn write_json(to: impl io::Write, results: &Results) -> io::Result<()> {

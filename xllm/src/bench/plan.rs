@@ -1,9 +1,7 @@
 //! What is meant: arguments, configuration and environment made into one plan.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::Request;
 use mock_llm::Script;
 use xllm_proxy::client::Timings;
 
@@ -11,7 +9,7 @@ use super::{
     load::{Lane, Settings},
     metric::Metric,
     progress::Goal,
-    prompts::{self, Prompt},
+    prompts::{self, Prompt, Ready},
     result::{Arrivals, Load, Objective, Parameters, Prompts, Route},
     slo, way,
 };
@@ -58,7 +56,8 @@ pub(super) struct Plan {
     pub(super) warm_up: u64,
     pub(super) objectives: Vec<Objective>,
     pub(super) timings: bool,
-    asks: Vec<Ask>,
+    /// With the first words of those that are made up.
+    asks: Vec<(Ask, Option<String>)>,
     demo: bool,
     prompts: Prompts,
 }
@@ -75,7 +74,7 @@ impl Plan {
                 Goal::Requests(count) => count,
                 _ => u64::MAX,
             };
-            (prompts::made_up(prompts::words(&args.prompt_words)?, wanted, args.seed), "synthetic")
+            (prompts::made_up(prompts::words(&args.prompt_words)?, wanted, settings.seed), "synthetic")
         };
         let (target, proxy, warnings) = way::way(args, config, env, stage)?;
         let lengths = || prompts.iter().map(|prompt| prompt.text.chars().count() as u64);
@@ -106,26 +105,28 @@ impl Plan {
     }
 
     /// The ways to the API, with their requests. To be called on the runtime that is to use them.
-    pub(super) fn lanes(&self, routes: &[Route]) -> Result<Vec<Lane>, Failure> {
-        let requests = self.asks.iter().map(|ask| chat::request::build(&self.target, ask)).collect::<Result<Vec<_>, _>>()?;
-        routes.iter().map(|route| self.lane(*route, requests.clone())).collect()
+    pub(super) fn lanes(&self, routes: &[Route]) -> Result<Vec<Arc<Lane>>, Failure> {
+        let ready =
+            |(ask, first): &(Ask, Option<String>)| Ok(Ready::new(chat::request::build(&self.target, ask)?, first.as_deref()));
+        let requests = self.asks.iter().map(ready).collect::<Result<Vec<_>, Failure>>()?;
+        routes.iter().map(|route| self.lane(*route, requests.clone()).map(Arc::new)).collect()
     }
 
-    fn lane(&self, route: Route, mut requests: Vec<Request<Bytes>>) -> Result<Lane, Failure> {
+    fn lane(&self, route: Route, mut requests: Vec<Ready>) -> Result<Lane, Failure> {
         let transport = match (route, &self.proxy) {
             (Route::Proxied, Some((url, key))) => Transport::proxy(url, key)?,
             _ => Transport::direct()?,
         };
         if route == Route::Proxied && self.timings {
-            for request in &mut requests {
-                request.extensions_mut().insert(Timings);
+            for ready in &mut requests {
+                ready.request.extensions_mut().insert(Timings);
             }
         }
         Ok(Lane { route, transport, requests })
     }
 
     /// For the document.
-    pub(super) fn parameters(&self, args: &BenchArgs, routes: &[Route]) -> Parameters {
+    pub(super) fn parameters(&self, routes: &[Route]) -> Parameters {
         let (count, duration_s) = match self.settings.goal {
             Goal::Duration(duration) => (None, Some(duration.as_secs_f64())),
             Goal::Requests(count) => (Some(count / routes.len().max(1) as u64), None),
@@ -151,10 +152,11 @@ impl Plan {
             cancel_after: self.settings.cancel_after as u64,
             slo: self.objectives.clone(),
             timings: self.timings,
-            seed: args.seed,
+            seed: self.settings.seed,
             confidence: CONFIDENCE,
             resamples: RESAMPLES,
             timeout_s: self.settings.patience.as_secs_f64(),
+            deadline_s: self.settings.limit.as_secs_f64(),
         }
     }
 }
@@ -169,9 +171,9 @@ fn stacks(target: &Target) -> String {
     )
 }
 
-fn ask(prompt: Prompt, extra: &[(String, serde_json::Value)]) -> Ask {
+fn ask(prompt: Prompt, extra: &[(String, serde_json::Value)]) -> (Ask, Option<String>) {
     let extra = extra.iter().cloned().chain(prompt.fields).collect();
-    Ask { system: None, parts: vec![Part::Text(prompt.text)], extra, stream: true, usage: true }
+    (Ask { system: None, parts: vec![Part::Text(prompt.text)], extra, stream: true, usage: true }, prompt.first)
 }
 
 fn loads(args: &BenchArgs) -> Result<Vec<Load>, Failure> {
@@ -201,8 +203,11 @@ fn settings(args: &BenchArgs) -> Result<Settings, Failure> {
     }
     Ok(Settings {
         goal,
-        seed: args.seed,
+        // Another one each time, so that no cache knows the prompts of the last run; small enough for every reader of JSON.
+        seed: args.seed.unwrap_or_else(|| fastrand::u32(..).into()),
+        phase: 0,
         patience: Duration::from_secs(args.timeout.into()),
+        limit: Duration::from_secs(args.deadline.into()),
         cancel_share: args.cancel,
         cancel_after: args.cancel_after as usize,
         max_in_flight: args.max_in_flight as usize,

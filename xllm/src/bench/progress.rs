@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     result::{Load, Outcome, Route},
-    stats::quantile,
+    stats::{known, quantile},
 };
 
 /// Requests that the running percentiles are of.
@@ -63,8 +63,6 @@ pub(crate) struct Snapshot {
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
     pub(crate) in_flight: u64,
-    /// Requests that ended per second of this phase.
-    pub(crate) rate: f64,
     /// Pieces of bodies in this phase.
     pub(crate) chunks: u64,
     /// Of the recent requests of each route; empty before the first.
@@ -102,10 +100,10 @@ pub(crate) enum Goal {
 pub(crate) struct Running {
     pub(crate) route: Route,
     pub(crate) requests: u64,
-    /// p50, p90 and p99 of the time to the first piece.
-    pub(crate) first: [Duration; 3],
+    /// p50 and p99 of the time to the first piece; absent if there are too few for it.
+    pub(crate) first: [Option<Duration>; 2],
     /// The same of the time to the end.
-    pub(crate) end: [Duration; 3],
+    pub(crate) end: [Option<Duration>; 2],
 }
 
 /// A request that ended, as far as progress goes.
@@ -169,7 +167,6 @@ impl Progress {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let (snapshot, recent) = self.with(|state| {
             let elapsed = state.began.map_or(Duration::ZERO, |began| began.elapsed());
-            let ended = state.done + state.failed + state.cancelled;
             let snapshot = Snapshot {
                 phase: state.phase,
                 step: state.step,
@@ -181,8 +178,6 @@ impl Progress {
                 failed: state.failed,
                 cancelled: state.cancelled,
                 in_flight: state.in_flight,
-                #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-                rate: ended as f64 / elapsed.as_secs_f64().max(1e-3),
                 chunks: state.chunks,
                 routes: Vec::new(),
             };
@@ -201,12 +196,15 @@ impl Progress {
 
 impl Recent {
     fn running(&self) -> Running {
-        let three = |times: &VecDeque<Duration>| {
+        let two = |times: &VecDeque<Duration>| {
             let mut sorted: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
             sorted.sort_by(f64::total_cmp);
-            [0.5, 0.9, 0.99].map(|share| Duration::from_secs_f64(quantile(&sorted, share).unwrap_or_default()))
+            [0.5, 0.99].map(|share| {
+                let time = quantile(&sorted, share).map(Duration::from_secs_f64);
+                known(share, sorted.len() as u64, time).flatten()
+            })
         };
-        Running { route: self.route, requests: self.requests, first: three(&self.first), end: three(&self.end) }
+        Running { route: self.route, requests: self.requests, first: two(&self.first), end: two(&self.end) }
     }
 }
 
@@ -238,7 +236,7 @@ mod tests {
         assert_eq!((snapshot.done, snapshot.failed, snapshot.cancelled, snapshot.in_flight), (1, 1, 1, 1));
         assert_eq!(snapshot.chunks, 9);
         assert_eq!(snapshot.routes.len(), 1);
-        assert_eq!(snapshot.routes[0].end, [Duration::from_millis(2); 3]);
+        assert_eq!(snapshot.routes[0].end, [Some(Duration::from_millis(2)), None]);
     }
 
     #[test]
@@ -249,7 +247,7 @@ mod tests {
             progress.ended(Ended { route: Route::Direct, outcome: Outcome::Done, chunks: 0, first: None, end });
         }
         let running = &progress.snapshot().routes[0];
-        assert_eq!((running.requests, running.end[0]), (1000, Duration::from_millis(5)));
-        assert_eq!(running.first, [Duration::ZERO; 3]);
+        assert_eq!((running.requests, running.end[0]), (1000, Some(Duration::from_millis(5))));
+        assert_eq!(running.first, [None; 2]);
     }
 }

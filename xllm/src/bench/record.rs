@@ -18,6 +18,8 @@ pub(crate) struct Record {
     pub(crate) first: bool,
     /// When it should have been sent.
     pub(crate) scheduled: Duration,
+    /// When there was a place for it among those under way.
+    pub(crate) ready: Duration,
     /// When it was.
     pub(crate) sent: Duration,
     pub(crate) head: Option<Head>,
@@ -57,6 +59,10 @@ pub(crate) enum End {
     Broken(transport::Error),
     /// Nothing came for too long.
     Silent,
+    /// It took too long in all.
+    Late,
+    /// It was never sent: there was no place for it for too long.
+    Unsent,
     /// The answer is larger than any real one.
     TooLarge,
     /// We had enough.
@@ -75,6 +81,11 @@ impl Record {
         size_of::<Self>() + self.body.capacity() + self.chunks.capacity() * size_of::<Chunk>()
     }
 
+    /// How late it was sent, its wait for a place left out: that is others' doing.
+    pub(crate) fn lag(&self) -> Duration {
+        self.sent.saturating_sub(self.scheduled.max(self.ready))
+    }
+
     /// From the step's beginning to here, counted from the scheduled send.
     pub(crate) fn since_scheduled(&self, at: Duration) -> Duration {
         at.saturating_sub(self.scheduled)
@@ -83,5 +94,21 @@ impl Record {
     /// The same from the send.
     pub(crate) fn since_sent(&self, at: Duration) -> Duration {
         at.saturating_sub(self.sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::samples;
+
+    #[test]
+    fn a_send_is_late_from_when_it_was_due_and_had_a_place() {
+        let ms = Duration::from_millis;
+        for (scheduled, ready, sent, lag) in [(5, 5, 7, 2), (5, 90, 91, 1), (5, 0, 6, 1)] {
+            let record = samples::record(Route::Direct, 0, &[1.0]);
+            let record = Record { scheduled: ms(scheduled), ready: ms(ready), sent: ms(sent), ..record };
+            assert_eq!(record.lag(), ms(lag));
+        }
     }
 }

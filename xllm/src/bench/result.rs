@@ -78,6 +78,9 @@ pub(crate) struct Parameters {
     pub(crate) resamples: u32,
     /// Longest wait for the next piece of an answer, in seconds.
     pub(crate) timeout_s: f64,
+    /// Longest time that a request may take in all, in seconds; 0 in documents from before there was a limit.
+    #[serde(default)]
+    pub(crate) deadline_s: f64,
 }
 
 /// Which way a request went.
@@ -217,7 +220,7 @@ pub(crate) struct FailureCount {
     pub(crate) count: u64,
 }
 
-/// How much came, over the step's time.
+/// How much came: in an open loop over the step's time, in a closed one over the time that its workers spent on this route.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Throughput {
     /// Answered to the end, per second.
@@ -378,7 +381,7 @@ pub(crate) struct Tool {
     pub(crate) busy: Option<f64>,
     /// Processor time per piece, in microseconds. Reading the answers' JSON is not in it: that comes after.
     pub(crate) cpu_us_per_chunk: Option<f64>,
-    /// How late sends were against their schedule.
+    /// How late sends were, against their schedule or the moment at which there was a place for them.
     pub(crate) send_lag: Percentiles,
     /// How late a timer of the sending thread was.
     pub(crate) loop_lag: Percentiles,

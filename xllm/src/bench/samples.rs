@@ -37,6 +37,7 @@ pub(crate) fn record(route: Route, pair: u64, times: &[f64]) -> Record {
         route,
         first: true,
         scheduled: Duration::ZERO,
+        ready: Duration::ZERO,
         sent: Duration::ZERO,
         head: Some(Head { at: Duration::ZERO, parts: Box::new(http::Response::new(()).into_parts().0) }),
         chunks: Vec::new(),

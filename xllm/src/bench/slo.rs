@@ -7,6 +7,10 @@ use super::{
 };
 use crate::exit::Failure;
 
+/// What an answer of one token, or of none in text, has no value for.
+const OF_LATER: [Metric; 6] =
+    [Metric::Ttst, Metric::TpotVllm, Metric::TpotAiperf, Metric::TpotGuidellm, Metric::TpotLlmperf, Metric::TokensPerS];
+
 /// Reads `METRIC=LIMIT`; the limit is in milliseconds unless it says `s` or `us`.
 pub(super) fn parse(text: &str) -> Result<Objective, Failure> {
     let wrong = |what: String| Failure::usage(what).remedy("for example --slo ttft=500ms,tpot=50ms,tokens_per_s=20");
@@ -33,10 +37,13 @@ pub(super) fn parse(text: &str) -> Result<Objective, Failure> {
     Ok(Objective { metric, limit })
 }
 
-/// Whether a request meets all of them. One that it has no value for it meets: one token alone has no time per token.
+/// Whether a request meets all of them. What it has no value for it misses, but for what one token alone has no value for: a time
+/// per later token, or a rate.
 pub(super) fn met(objectives: &[Objective], values: &Values) -> bool {
-    objectives.iter().all(|Objective { metric, limit }| {
-        values.single.get(metric).is_none_or(|value| if metric.is_rate() { value >= limit } else { value <= limit })
+    objectives.iter().all(|Objective { metric, limit }| match values.single.get(metric) {
+        Some(value) if metric.is_rate() => value >= limit,
+        Some(value) => value <= limit,
+        None => values.single.contains_key(&Metric::Ttft) && OF_LATER.contains(metric),
     })
 }
 
@@ -61,12 +68,16 @@ mod tests {
     }
 
     #[test]
-    fn all_must_be_met_and_what_has_no_value_is() {
+    fn all_must_be_met_and_one_token_alone_meets_what_later_ones_are_asked() {
         let objectives =
             [Objective { metric: Metric::Ttft, limit: 10.0 }, Objective { metric: Metric::TokensPerS, limit: 5.0 }];
         let values = |pairs: &[(Metric, f64)]| Values { single: pairs.iter().copied().collect(), ..Values::default() };
         assert!(met(&objectives, &values(&[(Metric::Ttft, 10.0), (Metric::TokensPerS, 5.0)])));
         assert!(met(&objectives, &values(&[(Metric::Ttft, 1.0)])));
+        // An empty answer has an end and no token.
+        for metric in [Metric::Ttft, Metric::TpotVllm, Metric::LastToken, Metric::TokensPerS] {
+            assert!(!met(&[Objective { metric, limit: 10.0 }], &values(&[(Metric::E2e, 1.0)])), "{metric:?}");
+        }
         assert!(!met(&objectives, &values(&[(Metric::Ttft, 10.1), (Metric::TokensPerS, 9.0)])));
         assert!(!met(&objectives, &values(&[(Metric::Ttft, 1.0), (Metric::TokensPerS, 4.9)])));
     }

@@ -57,17 +57,36 @@ pub(super) struct Known {
     pub(super) value: Option<f64>,
 }
 
+/// The value of a percentile if there are enough for it: of fewer than 100, the 99th is nothing but the largest.
+pub(super) fn known<T>(share: f64, count: u64, value: T) -> Option<T> {
+    let least = match share {
+        share if share <= 0.5 || share >= 1.0 => 1,
+        share if share <= 0.9 => 10,
+        share if share <= 0.99 => 100,
+        _ => 1000,
+    };
+    (count >= least).then_some(value)
+}
+
 impl Distribution {
-    /// From the median to the maximum. Of fewer than 100 values, the 99th percentile is nothing but the largest.
+    /// From the median to the maximum.
     pub(super) fn known(&self) -> [Known; 5] {
-        let of = |name, share, least: u64, value| Known { name, share, value: (self.count >= least).then_some(value) };
         [
-            of("p50", 0.5, 1, self.p50),
-            of("p90", 0.9, 10, self.p90),
-            of("p99", 0.99, 100, self.p99),
-            of("p99.9", 0.999, 1000, self.p99_9),
-            of("max", 1.0, 1, self.max),
+            ("p50", 0.5, self.p50),
+            ("p90", 0.9, self.p90),
+            ("p99", 0.99, self.p99),
+            ("p99.9", 0.999, self.p99_9),
+            ("max", 1.0, self.max),
         ]
+        .map(|(name, share, value)| Known { name, share, value: known(share, self.count, value) })
+    }
+}
+
+impl Percentiles {
+    /// Median, 90th and 99th percentile, and maximum.
+    pub(super) fn known(&self) -> [Option<f64>; 4] {
+        [(0.5, self.p50), (0.9, self.p90), (0.99, self.p99), (1.0, self.max)]
+            .map(|(share, value)| known(share, self.count, value))
     }
 }
 

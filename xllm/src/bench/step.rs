@@ -46,7 +46,7 @@ pub(super) fn route(route: Route, digests: &[Digest], wall_s: f64, objectives: &
         cancelled: of(Outcome::Cancelled),
     };
     let per_s = |count: u64| round(count as f64 / wall_s.max(1e-9));
-    let tokens = done().map(|digest| digest.tokens.count()).sum();
+    let tokens = done().map(|digest| digest.tokens.count()).fold(0, u64::saturating_add);
     let good = || done().filter_map(|digest| digest.values.as_ref()).filter(|values| slo::met(objectives, values)).count();
     let goodput = (!objectives.is_empty()).then(|| Goodput {
         requests_per_s: per_s(good() as u64),

@@ -62,6 +62,7 @@ impl Stream {
             route: Route::Direct,
             first: true,
             scheduled: time(self.scheduled),
+            ready: time(self.scheduled),
             sent: time(self.sent),
             head: Some(Head { at: time(self.head), parts: Box::new(parts) }),
             chunks: self.chunks.iter().map(chunk).collect(),

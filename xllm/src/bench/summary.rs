@@ -1,6 +1,7 @@
 //! What was found, in sentences. Pure.
 
 use super::{
+    added::Added,
     metric::Metric,
     result::{Arrivals, Difference, Load, Parameters, RouteResult, Statistic, Step},
     warn::name,
@@ -16,12 +17,10 @@ fn of_step(parameters: &Parameters, step: &Step, several: bool) -> Vec<String> {
     if step.routes.len() < 2 {
         return step.routes.iter().map(|route| format!("{at}{}", alone(route))).collect();
     }
-    let find = |metric| {
-        let median = Statistic::MedianOfDifferences;
-        step.differences.iter().find(|found| found.metric == metric && found.statistic == median)
-    };
+    let added = Added::of(step);
+    let end = step.difference(Metric::E2e, Statistic::MedianOfDifferences);
     let mut list = Vec::new();
-    match find(Metric::Ttft) {
+    match added.first {
         Some(found) => {
             let sure = format!("{:.0} % interval, median of {} pairs", parameters.confidence * 100.0, found.pairs);
             list.push(format!("{at}{} ({sure}).", adds(found, "the first token")));
@@ -32,11 +31,11 @@ fn of_step(parameters: &Parameters, step: &Step, several: bool) -> Vec<String> {
             ));
         }
     }
-    // Where the answers of a pair differ in length, their tokens cannot be paired.
-    let later = find(Metric::TokenDelay).map(|found| (found, "the arrival of each later token"));
-    let later = later.or_else(|| find(Metric::TpotAiperf).map(|found| (found, "the time between tokens")));
-    list.extend(later.map(|(found, what)| format!("{at}{}.", adds(found, what))));
-    list.extend(find(Metric::E2e).map(|found| format!("{at}{}.", adds(found, "the whole answer"))));
+    let later = added.later.map(|found| {
+        (found, if found.metric == Metric::TokenDelay { "the arrival of each later token" } else { "the time between tokens" })
+    });
+    let others = later.into_iter().chain(end.map(|found| (found, "the whole answer")));
+    list.extend(others.map(|(found, what)| format!("{at}{} ({} pairs).", adds(found, what), found.pairs)));
     list
 }
 

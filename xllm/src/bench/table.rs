@@ -125,7 +125,7 @@ fn parts(text: &mut String, title: &str, parts: &Parts) -> std::fmt::Result {
 }
 
 fn line(text: &mut String, title: &str, values: &Percentiles) -> std::fmt::Result {
-    let cells = [values.p50, values.p90, values.p99, values.max].map(|value| format!("{:>9}", plain(value))).join(" ");
+    let cells = values.known().map(|value| format!("{:>9}", value.map_or_else(|| "–".to_owned(), plain))).join(" ");
     writeln!(text, "    {title:<50} {cells}")
 }
 
@@ -135,14 +135,29 @@ fn tool(text: &mut String, step: &Step) -> std::fmt::Result {
         (Some(cpu), Some(busy)) => format!("{cpu:.1} µs of processor time per piece, {:.0} % of a core", busy * 100.0),
         _ => "its processor time is not known on this system".to_owned(),
     };
-    let lag = format!("sends {} ms late (p99), event loop {} ms", plain(tool.send_lag.p99), plain(tool.loop_lag.p99));
-    let verdict = if tool.bottleneck { "It was the bottleneck" } else { "It was not the bottleneck" };
+    let lag = format!("sends {}, event loop {}", late(&tool.send_lag), late(&tool.loop_lag));
+    let verdict = match tool.bottleneck {
+        true => "It was the bottleneck",
+        false if tool.send_lag.count == 0 => "Whether it was the bottleneck is not known",
+        false => "It was not the bottleneck",
+    };
     writeln!(text)?;
     paragraph(
         text,
         &format!("This program received {} pieces in {:.1} s: {cpu}; {lag}. {verdict}.", tool.chunks, step.wall_s),
         2,
     )
+}
+
+/// How late something was: the highest percentile that there are values for.
+fn late(lag: &Percentiles) -> String {
+    let [.., p90, p99, _] = lag.known();
+    match (p99, p90) {
+        _ if lag.count == 0 => "not known how late".to_owned(),
+        (Some(p99), _) => format!("{} ms late (p99)", plain(p99)),
+        (None, Some(p90)) => format!("{} ms late (p90)", plain(p90)),
+        (None, None) => format!("{} ms late at most", plain(lag.max)),
+    }
 }
 
 /// Wrapped at words.
@@ -186,5 +201,14 @@ mod tests {
         assert_eq!(of(9).matches('–').count(), 3);
         assert_eq!(of(100).matches('–').count(), 1);
         assert_eq!(of(1000).matches('–').count(), 0);
+        let short = |count: u32| super::super::stats::percentiles((0..count).map(f64::from).collect());
+        let dashes = |count| {
+            let mut text = String::new();
+            line(&mut text, "x", &short(count)).expect("a String takes all");
+            text.matches('–').count()
+        };
+        assert_eq!([0, 9, 99, 100].map(dashes), [4, 2, 1, 0]);
+        let said = [0, 9, 99, 101].map(|count| late(&short(count)));
+        assert_eq!(said, ["not known how late", "8.000 ms late at most", "88.20 ms late (p90)", "99.00 ms late (p99)"]);
     }
 }

@@ -7,7 +7,7 @@ use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
 use serde::de::IgnoredAny;
 use sse_stream::SseByteStream;
 
-use super::{data::Data, record::Record};
+use super::{data::Data, named::named, record::Record};
 use crate::{chat::ApiError, config::Api};
 
 /// All that a stream says of its timing.
@@ -82,6 +82,8 @@ pub(crate) fn read(api: Api, record: &Record) -> Tokens {
             }
         }
     }
+    // A count that cannot be is none.
+    tokens.usage = tokens.usage.filter(|count| *count <= record.body.len() as u64);
     tokens.unreadable |= !any && !record.body.is_empty();
     tokens
 }
@@ -109,7 +111,7 @@ impl Tokens {
         };
         if event.error.0 {
             let error = serde_json::from_str(data).ok().as_ref().and_then(ApiError::read);
-            self.error = Some(error.and_then(|error| error.kind).unwrap_or_else(|| "an error without a name".to_owned()));
+            self.error = Some(named(error.and_then(|error| error.kind).as_deref()).to_owned());
         }
         let carries = match api {
             Api::OpenAi => self.openai(&event),
@@ -125,7 +127,7 @@ impl Tokens {
 
     /// What a chunk carries.
     fn openai(&mut self, data: &Data) -> Carries {
-        self.usage = data.usage.as_ref().and_then(|usage| usage.completion_tokens).or(self.usage);
+        self.usage = data.usage.as_ref().and_then(|usage| usage.completion_tokens.0).or(self.usage);
         let Some(choice) = data.choices.as_ref().and_then(|choices| choices.first()) else { return Carries::Nothing };
         match &choice.delta {
             Some(delta) if delta.content.0 || delta.refusal.0 => Carries::Content(Content::Text),
@@ -139,7 +141,7 @@ impl Tokens {
     fn anthropic(&mut self, data: &Data) -> Carries {
         match data.kind.as_deref().unwrap_or_default() {
             // The count in message_start is of what is there before the answer.
-            "message_delta" => self.usage = data.usage.as_ref().and_then(|usage| usage.output_tokens).or(self.usage),
+            "message_delta" => self.usage = data.usage.as_ref().and_then(|usage| usage.output_tokens.0).or(self.usage),
             "message_stop" => self.finished = true,
             "content_block_delta" => {
                 return match &data.delta {
@@ -152,5 +154,24 @@ impl Tokens {
             _ => {}
         }
         Carries::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{result::Route, samples};
+
+    #[test]
+    fn a_count_that_cannot_be_is_none_and_its_event_is_read_all_the_same() {
+        for (count, tokens) in [("2", 2), ("2.0", 2), ("18446744073709551615", 1), ("-3", 1), ("\"x\"", 1)] {
+            let mut record = samples::record(Route::Direct, 0, &[1.0]);
+            let body = format!(
+                "data: {{\"choices\":[{{\"delta\":{{\"content\":\"x\"}}}}],\"usage\":{{\"completion_tokens\":{count}}}}}\n\ndata: [DONE]\n\n"
+            );
+            (record.chunks[0].length, record.body) = (body.len(), body.into_bytes());
+            let found = read(Api::OpenAi, &record);
+            assert_eq!((found.count(), found.content().count()), (tokens, 1), "{count}");
+        }
     }
 }

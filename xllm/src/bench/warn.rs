@@ -1,6 +1,12 @@
 //! What makes figures doubtful. Pure.
 
-use super::result::{Difference, Machine, Parameters, Route, Step, Tool, Warning};
+use std::collections::BTreeSet;
+
+use super::{
+    added::Added,
+    report::format::counted,
+    result::{Machine, Outcome, Parameters, Route, Step, Tool, Warning},
+};
 
 /// Share of a core from which the tool itself sets the pace.
 const BUSY: f64 = 0.8;
@@ -55,6 +61,17 @@ pub(super) fn of_step(number: u64, step: &Step, limited: bool) -> Vec<Warning> {
                 format!("{} of {} {name} requests failed; their times are not in the figures", counts.failed, counts.sent),
             );
         }
+        let of_route = step.requests.iter().filter(|row| row.route == route.route);
+        let empty = of_route.filter(|row| row.outcome == Outcome::Done && row.events == 0).count();
+        if empty > 0 {
+            warn(
+                "empty-answers",
+                format!(
+                    "{empty} of {} {name} answers held no token: they have no time to one, and meet no objective that needs it",
+                    counts.done
+                ),
+            );
+        }
         let guessed = counts.done - route.throughput.tokens_from_usage;
         if guessed > 0 {
             warn(
@@ -63,14 +80,26 @@ pub(super) fn of_step(number: u64, step: &Step, limited: bool) -> Vec<Warning> {
             );
         }
     }
-    let pairs = step.differences.iter().map(|Difference { pairs, .. }| *pairs).max().unwrap_or(0);
-    if step.routes.len() > 1 && pairs < FEW {
-        warn(
-            "few-pairs",
-            format!("only {pairs} pairs were answered both ways: intervals of so few say little, take more (-n)"),
-        );
+    let (answered, compared) = pairs(step);
+    if step.routes.len() > 1 && compared < FEW {
+        let what = if answered < FEW {
+            format!("only {} answered both ways", counted(answered, "pair was", "pairs were"))
+        } else {
+            format!("of {answered} pairs that were answered both ways, only {compared} can be compared in every headline")
+        };
+        warn("few-pairs", format!("{what}: intervals of so few say little, take more (-n)"));
     }
     list
+}
+
+/// Pairs that were answered both ways, and pairs of the headline that has fewest.
+fn pairs(step: &Step) -> (u64, u64) {
+    let done = |route| {
+        let rows = step.requests.iter().filter(move |row| row.route == route && row.outcome == Outcome::Done);
+        rows.map(|row| row.pair).collect::<BTreeSet<_>>()
+    };
+    let answered = done(Route::Direct).intersection(&done(Route::Proxied)).count() as u64;
+    (answered, Added::of(step).each().map(|found| found.pairs).chain([answered]).min().unwrap_or(0))
 }
 
 fn bottleneck(tool: &Tool) -> String {
@@ -100,7 +129,28 @@ pub(super) const fn name(route: Route) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::result::Percentiles;
+    use crate::bench::{
+        metric::Metric,
+        report::samples,
+        result::{Load, Percentiles},
+    };
+
+    #[test]
+    fn few_pairs_are_counted_by_what_was_answered_and_by_what_the_headlines_compare() {
+        let few = |step: &Step| {
+            of_step(0, step, false).into_iter().find(|warning| warning.code == "few-pairs").map(|warning| warning.text)
+        };
+        let mut step = samples::step(Load::Closed { concurrency: 1 }, 5, 0.2, 1.0);
+        step.requests.iter_mut().for_each(|row| row.outcome = Outcome::Done);
+        step.differences.clear();
+        assert!(few(&step).is_some_and(|text| text.starts_with("only 5 pairs were answered")), "{:?}", few(&step));
+        let mut step = samples::step(Load::Closed { concurrency: 1 }, 50, 0.2, 1.0);
+        step.requests.iter_mut().for_each(|row| row.outcome = Outcome::Done);
+        step.differences.iter_mut().for_each(|found| found.pairs = 50);
+        assert_eq!(few(&step), None);
+        step.differences.iter_mut().filter(|found| found.metric == Metric::Ttft).for_each(|found| found.pairs = 7);
+        assert!(few(&step).is_some_and(|text| text.starts_with("of 50 pairs")), "{:?}", few(&step));
+    }
 
     #[test]
     fn the_tool_is_the_bottleneck_when_it_is_busy_or_late() {

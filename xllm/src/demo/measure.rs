@@ -125,13 +125,22 @@ fn scripted(plan: &Plan, script: &Script) -> Plan {
 async fn once(transport: &Transport, plan: &Plan) -> Result<Record, Failure> {
     let request = chat::request::build(&plan.target, &plan.ask)?;
     let (_stop, stop) = watch::channel(false);
-    let terms = Terms { origin: Instant::now(), patience: PATIENCE, stop };
-    let ticket = Ticket { pair: 0, route: Route::Direct, first: true, scheduled: Duration::ZERO, cancel_after: None };
+    let terms = Terms { origin: Instant::now(), patience: PATIENCE, limit: PATIENCE, stop };
+    let ticket = Ticket {
+        pair: 0,
+        route: Route::Direct,
+        first: true,
+        scheduled: Duration::ZERO,
+        ready: Duration::ZERO,
+        cancel_after: None,
+    };
     let mut record = call(transport, request, ticket, &terms).await;
     match std::mem::replace(&mut record.end, End::Whole) {
         End::Whole => Ok(record),
         End::Broken(error) => Err(error.into_failure("")),
-        End::Silent | End::TooLarge | End::Cancelled => Err(Failure::api("the mock provider's answer did not come to its end")),
+        End::Silent | End::Late | End::Unsent | End::TooLarge | End::Cancelled => {
+            Err(Failure::api("the mock provider's answer did not come to its end"))
+        }
     }
 }
 

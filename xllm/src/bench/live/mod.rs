@@ -99,8 +99,9 @@ mod samples {
 
     /// Ten seconds into the second of four steps.
     pub(super) fn snapshot(goal: Goal, done: u64) -> Snapshot {
-        let times = [21.5, 30.0, 33.0].map(|millis: f64| Duration::from_secs_f64(millis / 1e3));
-        let running = |route| Running { route, requests: done, first: times, end: times.map(|time| time * 20) };
+        let times = [21.5, 33.0].map(|millis: f64| Some(Duration::from_secs_f64(millis / 1e3)));
+        let running =
+            |route| Running { route, requests: done, first: times, end: times.map(|time| time.map(|time| time * 20)) };
         Snapshot {
             phase: Phase::Measuring,
             step: 1,
@@ -112,7 +113,6 @@ mod samples {
             failed: 0,
             cancelled: 0,
             in_flight: 4,
-            rate: 10.0,
             chunks: done * 40,
             routes: vec![running(Route::Direct), running(Route::Proxied)],
         }

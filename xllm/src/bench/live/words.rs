@@ -123,14 +123,14 @@ pub(super) fn flow(snapshot: &Snapshot, (requests, pieces): (f64, f64)) -> Strin
 
 /// One route's running percentiles.
 pub(super) fn route(running: &Running) -> String {
-    let [first_50, _, first_99] = running.first.map(time);
-    let [end_50, _, end_99] = running.end.map(time);
+    let [first_50, first_99] = running.first.map(time);
+    let [end_50, end_99] = running.end.map(time);
     let name = format::route(running.route);
     format!("{name:<8} first piece p50 {first_50:>7} p99 {first_99:>7}   whole p50 {end_50:>7} p99 {end_99:>7}")
 }
 
-fn time(time: Duration) -> String {
-    format::time(time.as_secs_f64() * 1e3)
+fn time(time: Option<Duration>) -> String {
+    format::time(time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3))
 }
 
 /// All of it in one line, for a log.
@@ -139,7 +139,7 @@ pub(super) fn plain(snapshot: &Snapshot, rates: (f64, f64)) -> String {
     parts.extend(Some(position(snapshot)).filter(|text| !text.is_empty()));
     parts.push(flow(snapshot, rates).replace("  ", ", "));
     parts.extend(snapshot.routes.iter().map(|running| {
-        let [p50, _, p99] = running.first.map(time);
+        let [p50, p99] = running.first.map(time);
         format!("{} first piece p50 {p50}, p99 {p99}", format::route(running.route))
     }));
     parts.join("; ")

@@ -5,10 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use maud::{Markup, html};
 
 use super::{
-    format::{counted, digits, load, percent, round, route, whole},
+    format::{counted, digits, load, percent, round, route, time, whole},
     tables::scrolling,
 };
-use crate::bench::result::{Results, Step, Tool};
+use crate::bench::result::{Percentiles, Results, Step, Tool};
 
 /// What every metric means.
 pub(super) fn definitions(results: &Results) -> Markup {
@@ -115,7 +115,7 @@ fn parameters(results: &Results) -> Vec<Fact> {
             "Intervals",
             format!("{}, {} resamples, seed {}", percent(asked.confidence), whole(asked.resamples.into()), asked.seed),
         ),
-        ("Longest wait", format!("{} s for a piece", round(asked.timeout_s))),
+        ("Longest wait", format!("{} s for a piece, {} s in all", round(asked.timeout_s), round(asked.deadline_s))),
     ];
     if asked.demo {
         facts.insert(3, ("Demonstration", "target and proxy ran inside this program".to_owned()));
@@ -160,12 +160,24 @@ fn tool(step: &Step) -> Vec<Fact> {
     if let Some(micros) = cpu_us_per_chunk {
         facts.push(("For each piece", format!("{} µs", digits(*micros))));
     }
-    facts.push(("Late sends", format!("p50 {}, p99 {}", super::format::time(send_lag.p50), super::format::time(send_lag.p99))));
-    facts
-        .push(("Late timers", format!("p50 {}, p99 {}", super::format::time(loop_lag.p50), super::format::time(loop_lag.p99))));
-    let pace = if *bottleneck { "yes: this program set the pace, not the system" } else { "no" };
+    facts.push(("Late sends", late(send_lag)));
+    facts.push(("Late timers", late(loop_lag)));
+    let pace = match bottleneck {
+        true => "yes: this program set the pace, not the system",
+        false if send_lag.count == 0 => "not known",
+        false => "no",
+    };
     facts.push(("Bottleneck", pace.to_owned()));
     facts
+}
+
+/// How late something was, as far as there are values.
+fn late(lag: &Percentiles) -> String {
+    if lag.count == 0 {
+        return "not known".to_owned();
+    }
+    let [p50, _, p99, max] = lag.known().map(|value| time(value.unwrap_or(f64::NAN)));
+    format!("p50 {p50}, p99 {p99}, at most {max}")
 }
 
 /// A moment in UTC.

@@ -135,7 +135,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A count with its noun.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+pub(in crate::bench) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", whole(count), if count == 1 { one } else { many })
 }
 

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::format::{added, counted, load, percent, time};
 use crate::bench::{
+    added::Added,
     metric::Metric,
-    result::{Difference, Results, Route, Statistic, Step},
+    result::{Difference, Results, Route, Step},
 };
 
 /// What an interval says about a difference.
@@ -26,25 +27,6 @@ impl Finding {
             difference if difference.high < 0.0 => Self::Faster,
             _ => Self::Unclear,
         }
-    }
-}
-
-/// The two differences that everybody asks for: of the first token, and of each later one. Where the answers of a pair differ, their
-/// later tokens cannot be compared one by one; then it is the time between tokens.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Added<'r> {
-    pub(super) first: Option<&'r Difference>,
-    pub(super) later: Option<&'r Difference>,
-}
-
-impl<'r> Added<'r> {
-    pub(super) fn of(step: &'r Step) -> Self {
-        let of = |metric| step.difference(metric, Statistic::MedianOfDifferences);
-        Self { first: of(Metric::Ttft), later: of(Metric::TokenDelay).or_else(|| of(Metric::TpotAiperf)) }
-    }
-
-    fn each(self) -> impl Iterator<Item = &'r Difference> {
-        [self.first, self.later].into_iter().flatten()
     }
 }
 

@@ -4,17 +4,13 @@ use std::collections::HashMap;
 
 use crate::bench::{
     metric::Metric,
-    result::{Difference, Distribution, Route, RouteResult, Statistic, Step},
+    result::{Distribution, Route, RouteResult, Step},
     stats::Known,
 };
 
 impl Step {
     pub(super) fn route(&self, route: Route) -> Option<&RouteResult> {
         self.routes.iter().find(|result| result.route == route)
-    }
-
-    pub(super) fn difference(&self, metric: Metric, statistic: Statistic) -> Option<&Difference> {
-        self.differences.iter().find(|difference| difference.metric == metric && difference.statistic == statistic)
     }
 
     /// A metric of every request of a route that has one.

@@ -37,7 +37,7 @@ use super::{
 };
 
 #[cfg(test)]
-mod samples;
+pub(in crate::bench) mod samples;
 #[cfg(test)]
 mod tests;
 

@@ -58,7 +58,7 @@ fn row(step: u64, pair: u64, route: Route, values: BTreeMap<Metric, f64>) -> Row
 }
 
 /// A step of so many pairs; the proxy adds about this many milliseconds to every token.
-pub(super) fn step(load: Load, pairs: u64, adds: f64, slow: f64) -> Step {
+pub(in crate::bench) fn step(load: Load, pairs: u64, adds: f64, slow: f64) -> Step {
     let mut spread = Spread::from(pairs + 7);
     let mut requests = Vec::new();
     let (mut firsts, mut gaps) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
@@ -170,6 +170,7 @@ pub(super) fn results(steps: Vec<Step>) -> Results {
             confidence: 0.95,
             resamples: 2000,
             timeout_s: 60.0,
+            deadline_s: 600.0,
         },
         machine: Machine {
             os: "linux".to_owned(),

@@ -93,7 +93,8 @@ fn row(name: &str, part: &Percentiles) -> Markup {
         tr {
             th scope="row" { (name) }
             td.u { (unit.name) }
-            @for value in [part.mean, part.p50, part.p90, part.p99, part.max] { td.n { (unit.figure(value)) } }
+            td.n { (unit.figure(part.mean)) }
+            @for value in part.known() { td.n { (unit.figure(value.unwrap_or(f64::NAN))) } }
             td.n { (whole(part.count)) }
         }
     }

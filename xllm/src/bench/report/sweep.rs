@@ -5,11 +5,12 @@ use maud::{Markup, html};
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, line, longest, mark, time_ticks},
     format::{added, digits, load, round, route, short_load, time},
-    headline::{Added, interval},
+    headline::interval,
     scale::{Scale, extent},
     tables::scrolling,
 };
 use crate::bench::{
+    added::Added,
     metric::Metric,
     result::{Distribution, Results, Route, Step},
     stats::Known,
@@ -82,7 +83,7 @@ fn figure(results: &Results, metric: Metric) -> Option<Markup> {
         figure {
             figcaption {
                 strong { (label) " by throughput" } ": the lower pair of lines is " (middle) ", the upper " (tail) "; one mark a load ("
-                (loads.join(", ")) ", in the order in which they ran)."
+                (loads.join(", ")) ", in the order in which they ran). Of a closed loop, a rate is over the time that the workers spent on that route."
             }
             (super::chart::legend(&results.parameters.routes))
             (drawing(WIDTH, HEIGHT, &format!("{label}, {middle} and {tail}, against throughput; the figures are in the table"), &content))
