@@ -133,6 +133,8 @@ bench=$(cargo bench -p xllm-proxy --bench relay --no-run --message-format=json-r
 # After the bench, for which cargo builds a server with the features that tests need.
 cargo build --release -p xllm-proxy -p xllm
 commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
+# What is published can be built again from what its line "commit" says.
+[[ $report != docs/* || $commit != *-dirty ]] || fail 'there are changes that are in no commit; name another file in REPORT'
 
 # Thousands of streams, each of them two files in a proxy.
 ulimit -n "$(ulimit -Hn)"
@@ -189,8 +191,8 @@ Written by \`bash benches/peers.sh\`, figures and all; nothing here is typed by 
 | peers | $(printf '%s, ' "${versions[@]}" | sed 's/, $//') |
 | arguments | \`${arguments[*]}\` |
 
-Every figure is the median of the rounds, with the least and the most of them. The rounds go through all routes in turn, so what a
-busy machine does to one it does to all. A ratio is that of the same round. *Server* is the far end of a route, the one beside the
+Every figure is the median of the rounds, with the least and the most of them. The rounds go through all routes in turn, each
+beginning with another; a ratio is that of the same round. A target is met, or not, if all rounds say so; else it was not told apart. *Server* is the far end of a route, the one beside the
 upstream; *client* is the near one, of routes that have one; *load* is caller and upstream together, threads of the bench.
 
 END
@@ -232,7 +234,9 @@ A row of dashes is a route that failed, or did not bear the load. CPU is the ope
   two, and their callers speak plain HTTP.
 - Ours pads every record to one of six sizes (profile `pad`, the default, and the only one of the gateway); the others do not. nginx,
   HAProxy and ours know HTTP, check it, and can hold many callers apart; stunnel and shadowsocks forward bytes to one address.
-- Ours puts the streams of one gateway on two connections, the others have one for each stream. Many gateways were not measured.
+- Ours puts the streams of one gateway on two connections, the others have one for each stream. Two sessions are work for one thread
+  of our server, beside peers that use all cores. Many gateways were not measured. Our server logs a line for each request; nginx's
+  log is off.
 - At saturation, the more events of a stream may be on their way (`--window`), the more of them travel together, and the less each
   one costs; routes that copy what they find without a look at it gain most by that.
 - In the flood, the upstream's thread needs the cores, too: on few of them, less is offered than meant, and it is late.

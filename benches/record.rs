@@ -8,14 +8,16 @@ use std::hint::black_box;
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use xllm_proxy::proto::{
-    AES_GCM, Profile, Role,
-    crypto::Secret,
+    AES_GCM, AWS_LC, Profile, Role,
+    crypto::{Secret, Suite},
     frame::{self, BodyLength, Frame, Header, Mode, Policy, Request},
     keys::Schedule,
     record::{Opener, Sealer},
 };
 
 const SIZES: [usize; 3] = [128, 512, 16 * 1024];
+/// The cipher of the programs, and that of the core alone.
+const SUITES: [(&str, &'static dyn Suite); 2] = [("AWS-LC", &AWS_LC), ("portable", &AES_GCM)];
 /// Records a batch of the opener: it takes them in their order alone.
 const BATCH: usize = 64;
 
@@ -31,40 +33,44 @@ fn seal(sealer: &mut Sealer, out: &mut BytesMut, plaintext: &[u8]) {
 
 fn records(c: &mut Criterion) {
     let mut group = c.benchmark_group("seal");
-    for size in SIZES {
-        let plaintext = vec![7; size];
-        let mut sealer = Sealer::new(schedule(), &AES_GCM);
-        let mut out = BytesMut::new();
-        group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function(size.to_string(), |b| {
-            b.iter(|| {
-                out.clear();
-                seal(&mut sealer, &mut out, black_box(&plaintext));
+    for (name, suite) in SUITES {
+        for size in SIZES {
+            let plaintext = vec![7; size];
+            let mut sealer = Sealer::new(schedule(), suite);
+            let mut out = BytesMut::new();
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_function(format!("{size}, {name}"), |b| {
+                b.iter(|| {
+                    out.clear();
+                    seal(&mut sealer, &mut out, black_box(&plaintext));
+                });
             });
-        });
+        }
     }
     group.finish();
 
     let mut group = c.benchmark_group("open");
-    for size in SIZES {
-        let mut sealer = Sealer::new(schedule(), &AES_GCM);
-        let mut wire = BytesMut::new();
-        for _ in 0..BATCH {
-            seal(&mut sealer, &mut wire, &vec![7; size]);
+    for (name, suite) in SUITES {
+        for size in SIZES {
+            let mut sealer = Sealer::new(schedule(), suite);
+            let mut wire = BytesMut::new();
+            for _ in 0..BATCH {
+                seal(&mut sealer, &mut wire, &vec![7; size]);
+            }
+            group.throughput(Throughput::Bytes((BATCH * size) as u64));
+            group.bench_function(format!("{BATCH} x {size}, {name}"), |b| {
+                let fresh = || (Opener::new(schedule(), suite), BytesMut::from(&wire[..]));
+                b.iter_batched(
+                    fresh,
+                    |(mut opener, mut input)| {
+                        for _ in 0..BATCH {
+                            black_box(opener.open(&mut input).expect("verifies").expect("is whole"));
+                        }
+                    },
+                    BatchSize::LargeInput,
+                );
+            });
         }
-        group.throughput(Throughput::Bytes((BATCH * size) as u64));
-        group.bench_function(format!("{BATCH} x {size}"), |b| {
-            let fresh = || (Opener::new(schedule(), &AES_GCM), BytesMut::from(&wire[..]));
-            b.iter_batched(
-                fresh,
-                |(mut opener, mut input)| {
-                    for _ in 0..BATCH {
-                        black_box(opener.open(&mut input).expect("verifies").expect("is whole"));
-                    }
-                },
-                BatchSize::LargeInput,
-            );
-        });
     }
     group.finish();
 }

@@ -195,7 +195,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
                 std::process::exit(1);
             });
         };
-        server.run_on(&workers, listener, stop).await;
+        server.run_on(workers, listener, stop).await;
         watch.abort();
         Ok(())
     })

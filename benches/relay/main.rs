@@ -125,7 +125,7 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
     let rounds = if measure == Measure::Memory { 1 } else { args.rounds };
     for round in 1..=rounds {
         let mut straight = None;
-        for route in routes {
+        for route in order(routes, measure, round) {
             let (measure_name, name) = (measure.name(), route.name().to_owned());
             progress(&format!("{measure_name}, round {round} of {rounds}: {name}"));
             let figures = timeout(LIMIT, one(stand, route, measure, args)).await;
@@ -142,10 +142,10 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
                 Err(error) => return Err(format!("{measure_name} of {name}: {error}").into()),
             };
             let mut line = Line { measure: measure_name, round, route: name, figures };
-            if let Some(straight) = &straight {
-                line.add_what_is_added(straight);
-            } else if route.described.processes.is_empty() {
+            if route.is_straight() {
                 straight = Some(line.clone());
+            } else if let Some(straight) = &straight {
+                line.add_what_is_added(straight);
             }
             if args.json {
                 say(&(serde_json::to_string(&line)? + "\n"))?;
@@ -157,8 +157,22 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
     Ok(lines)
 }
 
+/// Each round begins with another route, so that none is always the last. Where what is added is looked for, the straight way is
+/// measured just before each: in between, the machine may have changed.
+fn order(routes: &[Route], measure: Measure, round: u32) -> Vec<&Route> {
+    let (straight, mut others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.is_straight());
+    let turn = round as usize % others.len().max(1);
+    others.rotate_left(turn);
+    match measure {
+        Measure::Steady | Measure::Quarter => {
+            others.into_iter().flat_map(|route| straight.iter().copied().chain([route])).collect()
+        }
+        _ => straight.into_iter().chain(others).collect(),
+    }
+}
+
 fn is_peer(stand: &Stand, route: &Route) -> bool {
-    !route.described.processes.is_empty() && stand.ours.iter().all(|ours| ours.name != route.name())
+    !route.is_straight() && stand.ours.iter().all(|ours| ours.name != route.name())
 }
 
 /// A result. Where nobody reads any more, there is nothing left to measure.
@@ -179,7 +193,7 @@ async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) ->
     let ours = stand.ours.iter().find(|ours| ours.name == route.name());
     let load = |pace| Load { streams: args.streams, pace, time: Duration::from_secs_f64(args.seconds) };
     let figures = match measure {
-        Measure::Memory if route.described.processes.is_empty() => return Ok(None),
+        Measure::Memory if route.is_straight() => return Ok(None),
         Measure::Memory => match ours.map(|ours| ours.again_for(args.idle)).transpose()? {
             Some(fresh) => idle::memory(stand, &Route::new(fresh.described())?, args.idle).await?,
             None => idle::memory(stand, route, args.idle).await?,

@@ -116,12 +116,17 @@ impl Target {
             Bound::NotMore(_) => (by_round(less), " µs apart", "not more".to_owned()),
             Bound::Most(most, unit) => (ours.clone(), "", format!("≤ {most} {unit}")),
         };
-        let met = match (&self.bound, middle(&compared)) {
+        let met = |reached: f64| match &self.bound {
+            Bound::Times(most, _) | Bound::Most(most, _) => reached <= *most,
+            Bound::TimesBest(least, _) => reached >= *least,
+            Bound::NotMore(_) => reached <= 0.0,
+        };
+        // What the rounds do not agree upon was not found out.
+        let met = match compared.values().filter(|reached| met(**reached)).count() {
             _ if compared.is_empty() => "not measured",
-            (Bound::Times(most, _) | Bound::Most(most, _), reached) if reached <= *most => "yes",
-            (Bound::TimesBest(least, _), reached) if reached >= *least => "yes",
-            (Bound::NotMore(_), reached) if reached <= 0.0 => "yes",
-            _ => "**no**",
+            rounds if rounds == compared.len() => "yes",
+            0 => "**no**",
+            _ => "not told apart",
         };
         let (beside, shown) = match self.bound {
             Bound::Most(..) => (String::new(), String::new()),

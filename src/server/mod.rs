@@ -54,9 +54,11 @@ impl Server {
         self.serve(listener, shutdown, &[Place::here()]).await;
     }
 
-    /// As [`Server::run`], the sessions on threads of their own.
-    pub async fn run_on(self: Arc<Self>, workers: &Workers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    /// As [`Server::run`], the sessions on threads of their own, which end with it.
+    pub async fn run_on(self: Arc<Self>, workers: Workers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         self.serve(listener, shutdown, workers.places()).await;
+        // It waits for them.
+        let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
     }
 
     async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) {

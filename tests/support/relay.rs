@@ -19,12 +19,8 @@ async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, one
     let address = listener.local_addr().expect("an address").to_string();
     let (stop, stopped) = oneshot::channel::<()>();
     // On threads of its own, as the program has it.
-    let run = async move {
-        let workers = Workers::start(NonZero::new(2)).expect("the system gives threads");
-        server.run_on(&workers, listener, async move { drop(stopped.await) }).await;
-        tokio::task::spawn_blocking(move || drop(workers)).await.expect("the threads end");
-    };
-    (address, stop, tokio::spawn(run))
+    let workers = Workers::start(NonZero::new(2)).expect("the system gives threads");
+    (address, stop, tokio::spawn(server.run_on(workers, listener, async move { drop(stopped.await) })))
 }
 
 /// All of it. Dropping it ends everything.
