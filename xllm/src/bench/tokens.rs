@@ -25,6 +25,9 @@ pub(crate) struct Tokens {
     pub(crate) unreadable: bool,
 }
 
+/// No model answers with more.
+const TOKENS: u64 = 10_000_000;
+
 /// One event. It came when the piece did that completed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -82,8 +85,8 @@ pub(crate) fn read(api: Api, record: &Record) -> Tokens {
             }
         }
     }
-    // A count that cannot be is none.
-    tokens.usage = tokens.usage.filter(|count| *count <= record.body.len() as u64);
+    // A count that cannot be is none. It may well be above what is shown: there is reasoning that is not.
+    tokens.usage = tokens.usage.filter(|count| *count <= TOKENS);
     tokens.unreadable |= !any && !record.body.is_empty();
     tokens
 }
