@@ -1,10 +1,10 @@
 //! A mock provider and a relay with fresh keys, both inside this process: what `demo` and `bench --demo` need around a client.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZero, sync::Arc, time::Duration};
 
 use mock_llm::{MockLlm, Script};
 use tokio::{net::TcpListener, sync::oneshot};
-use xllm_proxy::server::{Config, Keys, Server};
+use xllm_proxy::server::{Config, Keys, Server, Workers};
 
 use crate::{config::Api, exit::Failure, options::Target, secret::Secret};
 
@@ -42,7 +42,9 @@ impl Stage {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let relay = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server.run(listener, async move { drop(stopped.await) }));
+        // As the program runs it: sessions on a thread of their own, not among the client's tasks. One client needs no more.
+        let workers = Workers::start(Some(NonZero::<usize>::MIN))?;
+        let server = tokio::spawn(async move { server.run_on(&workers, listener, async move { drop(stopped.await) }).await });
         Ok(Self { mock, relay, credential: Secret::new(credential.reveal().to_string()), stop, server })
     }
 
