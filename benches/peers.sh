@@ -198,8 +198,10 @@ Written by \`bash benches/peers.sh\`, figures and all; nothing here is typed by 
 
 Every figure is the median of the rounds, with the least and the most of them. A round goes through all routes one after the other,
 and each round begins with another. What else a busy machine does meanwhile does not fall on all of them alike: the spread shows
-some of that. A ratio is that of the same round, and a target is met, or is not, only if all rounds say so. *Server* is the far end of a route, the one beside the
-upstream; *client* is the near one, of routes that have one; *load* is caller and upstream together, threads of the bench.
+some of that. A ratio is that of the same round, and a target is met, or is not, only if all rounds say so. *Server* is the far end
+of a route, the one beside the upstream; *client* is the near one, of routes that have one; *load* is caller and upstream together,
+threads of the bench; *straight* is the way from one to the other with nothing between, which *steady*, *quarter* and *short* take
+once before each route.
 
 END
     "$bench" --report "$results"
@@ -236,9 +238,10 @@ A row of dashes is a route that failed, or did not bear the load. CPU is the ope
 - The kernel's work for a packet on loopback, up to the receiver's socket, is charged to whoever sends it: a route with more hops
   pays more of it, and so does one that writes more often.
 - A time counts from when an event was due, not from when it was written, so it holds how late the upstream's thread was itself
-  (*load late*). A route that takes the cores from that thread makes it late; so does whatever else runs, which is why the straight
-  way beside it counts. An event more than 100 ms late is left out and missing in the share that arrived: where that is below 100 %,
-  the times are those of the others.
+  (*load late*). A route that takes the cores from that thread makes it late; so does whatever else runs. At p99 this can be the
+  larger part, and not the same on the straight way: what is added there can come out below nothing, and then tells of the machine.
+  A stream more than 100 ms behind leaves events out, and they are missing in the share that arrived: where that is below 100 %, the
+  times are those of the others.
 - The upstream speaks plain HTTP, so that no route pays for TLS towards it.
 - nginx and HAProxy have one end: the other is the caller, who ends TLS himself (under *load*). Ours, stunnel and shadowsocks have
   two, and their callers speak plain HTTP.
