@@ -1,11 +1,13 @@
 # shellcheck shell=bash disable=SC2154
-# HAProxy in front of the upstream: TLS 1.3, HTTP mode, small pieces sent at once, a caller's hang-up handed on.
+# HAProxy in front of the upstream: TLS 1.3, HTTP mode, small pieces sent at once, a caller's hang-up handed on. Its buffers are as
+# large as nginx's, twice what they are by default: large answers cost it some percent less, a silent stream hardly more.
 
 need haproxy haproxy || return 0
 port near
 cat >"$folder/haproxy.cfg" <<END
 global
     maxconn 9000
+    tune.bufsize 32768
     ssl-default-bind-ciphersuites TLS_AES_256_GCM_SHA384
     ssl-default-bind-options ssl-min-ver TLSv1.3
 defaults

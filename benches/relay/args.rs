@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// What to measure [default: all]
     #[arg(value_enum)]
     pub(crate) measures: Vec<Measure>,
-    /// How often each measure is taken on each route, in turn
+    /// How often each measure is taken on each route, in turn; each time they begin with another
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
     /// How long a load is measured
@@ -84,6 +84,12 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
+    /// Whether a route has the straight way measured directly before it, for what it adds. `first` does so call by call, and where
+    /// more is offered than can be carried, a latency is that of a full queue: one less another says nothing.
+    pub(crate) const fn is_beside_straight(self) -> bool {
+        matches!(self, Self::Steady | Self::Quarter | Self::Short)
+    }
+
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }

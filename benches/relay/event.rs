@@ -28,6 +28,13 @@ pub(crate) struct Stamp {
     pub(crate) number: u32,
 }
 
+impl Stamp {
+    /// When it was to be written, on the bench's clock, ns.
+    pub(crate) const fn due(self) -> u64 {
+        self.sent.saturating_sub(self.late as u64)
+    }
+}
+
 /// An event, framed as a chunk, ready to be stamped and written.
 #[derive(Debug)]
 pub(crate) struct Event([u8; FRAMED]);

@@ -41,7 +41,7 @@ impl Line {
         figures.iter().filter_map(|name| self.figures.get(*name).copied()).reduce(|sum, figure| sum + figure)
     }
 
-    /// Says of latencies what they are beyond those of the straight way, unless the measure has done so.
+    /// Says of latencies what they are beyond those of the straight way, measured directly before.
     pub(crate) fn add_what_is_added(&mut self, straight: &Self) {
         let added = straight.figures.iter().filter_map(|(name, value)| {
             let name = name.strip_prefix("latency_")?;
@@ -49,7 +49,7 @@ impl Line {
         });
         let added: Vec<_> = added.collect();
         for (name, value) in added {
-            self.figures.entry(name).or_insert(value);
+            self.figures.insert(name, value);
         }
     }
 }

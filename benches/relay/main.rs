@@ -5,8 +5,8 @@
 //! cargo bench -p xllm-proxy --bench relay -- steady --seconds 5    # --help says what there is
 //! ```
 //!
-//! Load and upstream are threads of this process with one clock. The routes are measured in turn, round by round, and what counts
-//! is one route against another of the same run: no figure by itself says much, least of all on another machine.
+//! Load and upstream are threads of this process with one clock. The routes are measured in turn, each round in another order, and
+//! what counts is one route against another of the same run: no figure by itself says much, least of all on another machine.
 
 mod args;
 mod call;
@@ -23,7 +23,9 @@ mod route;
 mod streams;
 mod system;
 mod table;
+mod turns;
 mod upstream;
+mod verdict;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -43,6 +45,7 @@ use tokio::{
     runtime::{self, Handle},
     time::timeout,
 };
+use turns::turns;
 use upstream::Upstream;
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -98,7 +101,8 @@ async fn measure(args: &Args) -> Result<()> {
     // Memory first: see there.
     measures.sort_unstable();
     let folders = if args.ours.is_empty() { vec![("ours".to_owned(), built()?)] } else { args.ours.clone() };
-    let mut routes = vec![Route::straight(address)?];
+    let straight = Route::straight(address)?;
+    let mut routes = Vec::new();
     for (name, bin) in folders {
         let ours = Ours::start(&name, &bin, address)?;
         routes.push(Route::new(ours.described())?);
@@ -110,7 +114,7 @@ async fn measure(args: &Args) -> Result<()> {
         }
     }
     for measure in measures {
-        let lines = rounds(&mut stand, &routes, measure, args).await?;
+        let lines = rounds(&mut stand, &straight, &routes, measure, args).await?;
         if !args.json {
             say(&(table::text(&measure.name(), &lines) + "\n"))?;
         }
@@ -118,14 +122,16 @@ async fn measure(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// One measure on all routes that have it, in turn. With `--json` the results are printed as they come.
-async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Args) -> Result<Vec<Line>> {
+/// One measure on all routes that have it, and on the straight way, in turn. With `--json` the results are printed as they come.
+async fn rounds(stand: &mut Stand, straight: &Route, routes: &[Route], measure: Measure, args: &Args) -> Result<Vec<Line>> {
+    let in_pairs = measure.is_beside_straight();
+    let among: Vec<&Route> = (!in_pairs).then_some(straight).into_iter().chain(routes).collect();
     let mut lines: Vec<Line> = Vec::new();
     // A process that has held many streams once needs no new memory for as many again.
     let rounds = if measure == Measure::Memory { 1 } else { args.rounds };
     for round in 1..=rounds {
-        let mut straight = None;
-        for route in order(routes, measure, round) {
+        let mut neighbour = None;
+        for route in turns(&among, in_pairs.then_some(straight), round, rounds) {
             let (measure_name, name) = (measure.name(), route.name().to_owned());
             progress(&format!("{measure_name}, round {round} of {rounds}: {name}"));
             let figures = timeout(LIMIT, one(stand, route, measure, args)).await;
@@ -142,10 +148,10 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
                 Err(error) => return Err(format!("{measure_name} of {name}: {error}").into()),
             };
             let mut line = Line { measure: measure_name, round, route: name, figures };
-            if route.is_straight() {
-                straight = Some(line.clone());
-            } else if let Some(straight) = &straight {
-                line.add_what_is_added(straight);
+            if let Some(straight) = neighbour.take() {
+                line.add_what_is_added(&straight);
+            } else if in_pairs {
+                neighbour = Some(line.clone());
             }
             if args.json {
                 say(&(serde_json::to_string(&line)? + "\n"))?;
@@ -157,22 +163,8 @@ async fn rounds(stand: &mut Stand, routes: &[Route], measure: Measure, args: &Ar
     Ok(lines)
 }
 
-/// Each round begins with another route, so that none is always the last. Where what is added is looked for, the straight way is
-/// measured just before each: in between, the machine may have changed.
-fn order(routes: &[Route], measure: Measure, round: u32) -> Vec<&Route> {
-    let (straight, mut others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.is_straight());
-    let turn = round as usize % others.len().max(1);
-    others.rotate_left(turn);
-    match measure {
-        Measure::Steady | Measure::Quarter => {
-            others.into_iter().flat_map(|route| straight.iter().copied().chain([route])).collect()
-        }
-        _ => straight.into_iter().chain(others).collect(),
-    }
-}
-
 fn is_peer(stand: &Stand, route: &Route) -> bool {
-    !route.is_straight() && stand.ours.iter().all(|ours| ours.name != route.name())
+    !route.described.processes.is_empty() && stand.ours.iter().all(|ours| ours.name != route.name())
 }
 
 /// A result. Where nobody reads any more, there is nothing left to measure.
@@ -193,7 +185,7 @@ async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) ->
     let ours = stand.ours.iter().find(|ours| ours.name == route.name());
     let load = |pace| Load { streams: args.streams, pace, time: Duration::from_secs_f64(args.seconds) };
     let figures = match measure {
-        Measure::Memory if route.is_straight() => return Ok(None),
+        Measure::Memory if route.described.processes.is_empty() => return Ok(None),
         Measure::Memory => match ours.map(|ours| ours.again_for(args.idle)).transpose()? {
             Some(fresh) => idle::memory(stand, &Route::new(fresh.described())?, args.idle).await?,
             None => idle::memory(stand, route, args.idle).await?,

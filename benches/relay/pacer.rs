@@ -1,7 +1,8 @@
 //! Writes the events of the steady load, each at its own moment.
 //!
 //! A timer of tokio has a grain of a millisecond: hundreds of streams would speak in bursts, and a relay that packs what is ready
-//! together would look better than it is. So a thread of its own sleeps to the very moment, and writes one event at a time.
+//! together would look better than it is. So a thread of its own sleeps to the very moment, and writes one event at a time. Where
+//! the cores are taken it is late all the same; each event says by how much, so that its latency can be counted from when it was due.
 
 use std::{
     cmp::Reverse,
@@ -19,7 +20,8 @@ use crate::{
     system,
 };
 
-/// Further behind than this, ns, a stream's missed events are left out: the load is one of live streams, not of a backlog.
+/// Further behind than this, ns, a stream's missed events are left out: the load is one of live streams, not of a backlog. They are
+/// missing in the share that arrived.
 const BEHIND: u64 = 100_000_000;
 /// The longest sleep, so that new streams are seen.
 const NAP: Duration = Duration::from_millis(1);

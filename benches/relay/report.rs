@@ -6,6 +6,7 @@ use crate::{
     Result,
     line::{Line, median},
     table::{BOTH, cell, markdown},
+    verdict::Verdict,
 };
 
 /// The routes whose two ends are programs of their own, as ours are.
@@ -30,6 +31,17 @@ enum Bound {
     TimesBest(f64, &'static [&'static str]),
     /// At most so much by itself.
     Most(f64, &'static str),
+}
+
+impl Bound {
+    /// Whether what was compared in one round is within it.
+    fn holds(&self, reached: f64) -> bool {
+        match self {
+            Self::Times(most, _) | Self::Most(most, _) => reached <= *most,
+            Self::TimesBest(least, _) => reached >= *least,
+            Self::NotMore(_) => reached <= 0.0,
+        }
+    }
 }
 
 const fn target(what: &'static str, measure: &'static str, figures: &'static [&'static str], bound: Bound) -> Target {
@@ -116,18 +128,7 @@ impl Target {
             Bound::NotMore(_) => (by_round(less), " µs apart", "not more".to_owned()),
             Bound::Most(most, unit) => (ours.clone(), "", format!("≤ {most} {unit}")),
         };
-        let met = |reached: f64| match &self.bound {
-            Bound::Times(most, _) | Bound::Most(most, _) => reached <= *most,
-            Bound::TimesBest(least, _) => reached >= *least,
-            Bound::NotMore(_) => reached <= 0.0,
-        };
-        // What the rounds do not agree upon was not found out.
-        let met = match compared.values().filter(|reached| met(**reached)).count() {
-            _ if compared.is_empty() => "not measured",
-            rounds if rounds == compared.len() => "yes",
-            0 => "**no**",
-            _ => "not told apart",
-        };
+        let met = Verdict::of(compared.values().map(|reached| self.bound.holds(*reached))).shown();
         let (beside, shown) = match self.bound {
             Bound::Most(..) => (String::new(), String::new()),
             _ if compared.is_empty() => (format!("{route} {}", shown_of(&theirs)), String::new()),

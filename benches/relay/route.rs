@@ -55,11 +55,6 @@ impl Route {
         Ok(Self { described, tls })
     }
 
-    /// Whether nothing is in between.
-    pub(crate) fn is_straight(&self) -> bool {
-        self.described.processes.is_empty()
-    }
-
     /// The same, with a whole handshake for each connection. Otherwise tickets are used, where the server gives them.
     pub(crate) fn without_resumption(self) -> Result<Self> {
         let tls = self.described.certificate.as_deref().map(|file| connector(file, Resumption::disabled())).transpose()?;

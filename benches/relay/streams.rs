@@ -46,9 +46,10 @@ pub(crate) struct Load {
 struct Tally {
     measuring: bool,
     events: u64,
-    /// From the upstream's writing to the caller's reading, µs.
+    /// From the moment that each was due to the caller's reading, µs; at saturation from its writing. A route that takes the cores
+    /// from the upstream delays its events before they are written: that is on its account, too.
     latency: Vec<f64>,
-    /// How much later than due the upstream wrote, µs.
+    /// How much of that the upstream was late with writing, µs.
     late: Vec<f64>,
 }
 
@@ -83,7 +84,7 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
         sleep(load.time).await;
         let (took, spent) = (began.elapsed(), cost.end()?);
         let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
-        figures(tally, took, &spent)
+        figures(tally, load, took, &spent)
     };
     let figures = tokio::select! {
         figures = work => figures,
@@ -96,12 +97,17 @@ pub(crate) async fn measure(stand: &Stand, route: &Route, load: Load) -> Result<
     figures
 }
 
-fn figures(mut tally: Tally, took: Duration, spent: &Spent) -> Result<Figures> {
+fn figures(mut tally: Tally, load: Load, took: Duration, spent: &Spent) -> Result<Figures> {
     if tally.events == 0 {
         return Err("not one event came".into());
     }
     let mut figures = spent.each(tally.events);
-    figures.insert("events_per_s".to_owned(), figure(tally.events) / took.as_secs_f64());
+    let per_second = figure(tally.events) / took.as_secs_f64();
+    figures.insert("events_per_s".to_owned(), per_second);
+    if let Pace::Rate(rate) = load.pace {
+        // What the upstream has left out, because it or the path was too far behind, is missing here.
+        figures.insert("arrived_percent".to_owned(), 100.0 * per_second / (rate * f64::from(load.streams)));
+    }
     for (name, values) in [("latency", &mut tally.latency), ("late", &mut tally.late)] {
         // At saturation nothing is due at any moment.
         if values.is_empty() {
@@ -145,7 +151,7 @@ impl Stream {
                 next += 1;
                 if tally.measuring {
                     tally.events += 1;
-                    tally.latency.push(figure(now - stamp.sent) / 1e3);
+                    tally.latency.push(figure(now - stamp.due()) / 1e3);
                     if self.credit.is_none() {
                         tally.late.push(f64::from(stamp.late) / 1e3);
                     }

@@ -18,6 +18,7 @@ fn columns(measure: &str) -> &'static [Column] {
         ],
         "steady" | "quarter" | "flood" => &[
             ("events/s", &["events_per_s"]),
+            ("arrived, % of offered", &["arrived_percent"]),
             ("server, µs CPU", &["cpu_server_us"]),
             ("client, µs CPU", &["cpu_client_us"]),
             ("both, µs CPU", BOTH),
