@@ -6,7 +6,6 @@ use super::{
     metric::{Metric, Per},
     result::{Load, Outcome, Results, Row},
     summary,
-    warn::name,
 };
 
 /// What each row begins with.
@@ -57,7 +56,7 @@ fn record(row: &Row, load: &Load, metrics: &[Metric]) -> Vec<String> {
         row.step.to_string(),
         summary::load(load),
         row.pair.to_string(),
-        name(row.route).to_owned(),
+        row.route.name().to_owned(),
         row.first.to_string(),
         outcome.to_owned(),
         row.status.map_or_else(String::new, |status| status.to_string()),

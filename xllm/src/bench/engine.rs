@@ -116,7 +116,7 @@ async fn warm_up(
 
 /// Why a call failed, as the error that ends the command; `None` if it did not.
 fn failure(record: Record, target: &Target) -> Option<Failure> {
-    let before = format!("{} requests fail: ", warn::name(record.route));
+    let before = format!("{} requests fail: ", record.route.name());
     if let (End::Whole, Some(head)) = (&record.end, &record.head)
         && (!head.parts.status.is_success() || head.parts.headers.contains_key(PROXY_ERROR))
     {

@@ -93,6 +93,16 @@ pub(crate) enum Route {
     Proxied,
 }
 
+impl Route {
+    /// As it is written in the document, and everywhere else.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Proxied => "proxied",
+        }
+    }
+}
+
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Prompts {

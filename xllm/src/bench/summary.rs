@@ -4,7 +4,6 @@ use super::{
     added::Added,
     metric::Metric,
     result::{Arrivals, Difference, Load, Parameters, RouteResult, Statistic, Step},
-    warn::name,
 };
 
 /// The sentences of all steps, the first step's first.
@@ -54,7 +53,7 @@ fn adds(found: &Difference, what: &str) -> String {
 
 fn alone(route: &RouteResult) -> String {
     let find = |metric| route.metrics.iter().find(|found| found.metric == metric);
-    let name = name(route.route);
+    let name = route.route.name();
     match find(Metric::Ttft).zip(find(Metric::E2e)) {
         Some((first, end)) => format!(
             "Of {} {name} requests, half had their first token within {} ms and their end within {} ms, nine in ten within {} and {} ms.",

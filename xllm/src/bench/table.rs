@@ -6,7 +6,6 @@ use super::{
     metric::Metric,
     result::{Difference, Distribution, Parts, Percentiles, Results, RouteResult, Statistic, Step},
     summary::{load, plain, signed},
-    warn::name,
 };
 
 /// Columns of text.
@@ -72,7 +71,7 @@ fn counts(text: &mut String, step: &Step) -> std::fmt::Result {
         writeln!(
             text,
             "  {:<10}{:>8}{:>8}{:>8}{:>11}{:>12.2}{:>12.1}{goodput:>12}",
-            name(*route),
+            route.name(),
             counts.sent,
             counts.done,
             counts.failed,
@@ -102,7 +101,7 @@ fn metrics(text: &mut String, step: &Step) -> std::fmt::Result {
         }
         paragraph(text, &format!("{}, {} = {}", metric.label(), metric.unit(), metric.formula()), 2)?;
         for (route, values) in found {
-            writeln!(text, "    {:<38}{}", name(route), row(values))?;
+            writeln!(text, "    {:<38}{}", route.name(), row(values))?;
         }
         if let Some(Difference { estimate, low, high, pairs, .. }) = added {
             let range = format!("{} to {}", signed(*low), signed(*high));

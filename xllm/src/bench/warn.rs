@@ -54,7 +54,7 @@ pub(super) fn of_step(number: u64, step: &Step, limited: bool) -> Vec<Warning> {
         );
     }
     for route in &step.routes {
-        let (counts, name) = (route.counts, name(route.route));
+        let (counts, name) = (route.counts, route.route.name());
         if counts.failed > 0 {
             warn(
                 "failures",
@@ -116,14 +116,6 @@ fn bottleneck(tool: &Tool) -> String {
         "this program, not what it measured, set the pace: {}. Ask for less load, leave it a core of its own, or measure from several machines",
         why.join(", ")
     )
-}
-
-/// For sentences.
-pub(super) const fn name(route: Route) -> &'static str {
-    match route {
-        Route::Direct => "direct",
-        Route::Proxied => "proxied",
-    }
 }
 
 #[cfg(test)]

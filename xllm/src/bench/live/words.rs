@@ -125,7 +125,7 @@ pub(super) fn flow(snapshot: &Snapshot, (requests, pieces): (f64, f64)) -> Strin
 pub(super) fn route(running: &Running) -> String {
     let [first_50, first_99] = running.first.map(time);
     let [end_50, end_99] = running.end.map(time);
-    let name = format::route(running.route);
+    let name = running.route.name();
     format!("{name:<8} first piece p50 {first_50:>7} p99 {first_99:>7}   whole p50 {end_50:>7} p99 {end_99:>7}")
 }
 
@@ -140,7 +140,7 @@ pub(super) fn plain(snapshot: &Snapshot, rates: (f64, f64)) -> String {
     parts.push(flow(snapshot, rates).replace("  ", ", "));
     parts.extend(snapshot.routes.iter().map(|running| {
         let [p50, p99] = running.first.map(time);
-        format!("{} first piece p50 {p50}, p99 {p99}", format::route(running.route))
+        format!("{} first piece p50 {p50}, p99 {p99}", running.route.name())
     }));
     parts.join("; ")
 }

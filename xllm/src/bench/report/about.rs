@@ -5,10 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use maud::{Markup, html};
 
 use super::{
-    format::{counted, digits, load, percent, round, route, time, whole},
+    format::{counted, digits, load, percent, round, time, whole},
     tables::scrolling,
 };
-use crate::bench::result::{Percentiles, Results, Step, Tool};
+use crate::bench::result::{Percentiles, Results, Route, Step, Tool};
 
 /// What every metric means.
 pub(super) fn definitions(results: &Results) -> Markup {
@@ -78,7 +78,7 @@ fn facts(facts: Vec<Fact>) -> Markup {
 
 fn parameters(results: &Results) -> Vec<Fact> {
     let asked = &results.parameters;
-    let routes: Vec<_> = asked.routes.iter().copied().map(route).collect();
+    let routes: Vec<_> = asked.routes.iter().copied().map(Route::name).collect();
     let loads: Vec<_> = results.steps.iter().map(|step| load(&step.load)).collect();
     let prompts = &asked.prompts;
     let (shortest, longest) = prompts.chars;

@@ -119,7 +119,7 @@ pub(super) fn line(places: &[(f64, f64)]) -> String {
 
 /// The class that gives a route its colour and dash.
 pub(super) const fn class(route: Route) -> &'static str {
-    format::route(route)
+    route.name()
 }
 
 /// A mark of the route's shape: a ring for direct, a full square for proxied.
@@ -143,7 +143,7 @@ pub(super) fn legend(routes: &[Route]) -> Markup {
                             line class={ "curve " (class(*route)) } x1="0" x2="28" y1="5" y2="5" {}
                             (mark(*route, 14.0, 5.0, ""))
                         }
-                        " " (format::route(*route))
+                        " " (route.name())
                     }
                 }
             }

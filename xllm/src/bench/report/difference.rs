@@ -18,7 +18,7 @@ use crate::bench::{
 const WIDTH: f64 = 440.0;
 const ROW: f64 = 30.0;
 /// Times of one kind, so that they share an axis; all others are in the table.
-const SHOWN: [Metric; 6] = [Metric::Head, Metric::Ttft, Metric::TokenDelay, Metric::Icl, Metric::LastToken, Metric::E2e];
+const SHOWN: [Metric; 5] = [Metric::Head, Metric::Ttft, Metric::TokenDelay, Metric::LastToken, Metric::E2e];
 
 /// The medians of the pairs' differences, one line a metric.
 pub(super) fn intervals(results: &Results, step: &Step) -> Option<Markup> {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, legend, line, mark, time_ticks},
     curve::Curve,
-    format::{percent, route, time},
+    format::{percent, time},
     scale::{Scale, extent},
 };
 use crate::bench::{
@@ -55,11 +55,11 @@ pub(super) fn figure(step: &Step, metric: Metric) -> Option<Markup> {
         @for one in &lines {
             @for known in one.found.middle_and_tail() {
                 @let value = known.value.unwrap_or(f64::NAN);
-                (mark(one.route, x.place(value), y.place(known.share), &format!("{} {}: {}", route(one.route), known.name, time(value))))
+                (mark(one.route, x.place(value), y.place(known.share), &format!("{} {}: {}", one.route.name(), known.name, time(value))))
             }
         }
         @if let [only] = lines.as_slice() {
-            text.note x=(at(area.right)) y=(at(area.bottom - 8.0)) text-anchor="end" { (route(only.route)) " only" }
+            text.note x=(at(area.right)) y=(at(area.bottom - 8.0)) text-anchor="end" { (only.route.name()) " only" }
         }
     };
     let shown: Vec<Route> = lines.iter().map(|line| line.route).collect();
@@ -86,7 +86,7 @@ fn in_words(lines: &[Line<'_>]) -> String {
     let value = |known: &Known| format!("{} {}", known.name, time(known.value.unwrap_or(f64::NAN)));
     let of = |line: &Line<'_>| {
         let values: Vec<_> = line.found.middle_and_tail().iter().map(value).collect();
-        format!("{} {}", route(line.route), values.join(", "))
+        format!("{} {}", line.route.name(), values.join(", "))
     };
     lines.iter().map(of).collect::<Vec<_>>().join("; ")
 }

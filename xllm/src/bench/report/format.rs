@@ -1,6 +1,6 @@
 //! Figures for people: three digits that count, and a unit.
 
-use crate::bench::result::{Load, Route};
+use crate::bench::result::Load;
 
 /// Proper minus: as wide as the plus.
 const MINUS: char = '\u{2212}';
@@ -137,14 +137,6 @@ pub(super) fn percent(share: f64) -> String {
 /// A count with its noun.
 pub(in crate::bench) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", whole(count), if count == 1 { one } else { many })
-}
-
-/// A route by its name.
-pub(in crate::bench) const fn route(route: Route) -> &'static str {
-    match route {
-        Route::Direct => "direct",
-        Route::Proxied => "proxied",
-    }
 }
 
 /// A load in words.

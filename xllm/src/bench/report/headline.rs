@@ -129,7 +129,7 @@ fn figures(results: &Results, step: &Step) -> Markup {
                 p.what { "Time to first token, p50" }
                 @for result in &step.routes {
                     @if let Some(found) = result.distribution(Metric::Ttft) {
-                        p { (super::format::route(result.route)) " " strong { (time(found.p50)) } }
+                        p { (result.route.name()) " " strong { (time(found.p50)) } }
                     }
                 }
                 p.quiet { (load(&step.load)) }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, line, longest, mark, time_ticks},
-    format::{added, digits, load, round, route, short_load, time},
+    format::{added, digits, load, round, short_load, time},
     headline::interval,
     scale::{Scale, extent},
     tables::scrolling,
@@ -70,7 +70,7 @@ fn figure(results: &Results, metric: Metric) -> Option<Markup> {
                 path class={ (thickness) " " (class(*way)) } d=(line(&places)) {}
                 @for (point, (left, top)) in points.iter().zip(&places) {
                     @let name = point.known[index].name;
-                    (mark(*way, *left, *top, &format!("{}, {}: {name} {}", route(*way), point.load, time(value(point)))))
+                    (mark(*way, *left, *top, &format!("{}, {}: {name} {}", way.name(), point.load, time(value(point)))))
                 }
                 @if let (Some(point), Some((left, top)), Route::Direct) = (points.last(), places.last(), way) {
                     text.halo x=(at(left - 8.0)) y=(at(top - 9.0)) text-anchor="end" { (point.known[index].name) }
@@ -126,7 +126,7 @@ fn table(results: &Results) -> Markup {
                         @for (index, result) in step.routes.iter().enumerate() {
                             tr {
                                 @if index == 0 { th scope="rowgroup" rowspan=(step.routes.len()) { (load(&step.load)) } }
-                                td { (route(result.route)) }
+                                td { (result.route.name()) }
                                 td.n { (digits(result.throughput.requests_per_s)) }
                                 td.n { (digits(result.throughput.tokens_per_s)) }
                                 td.n { (result.counts.failed) }

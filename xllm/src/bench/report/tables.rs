@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::format::{Unit, digits, percent, route, whole};
+use super::format::{Unit, digits, percent, whole};
 use crate::bench::{
     metric::Metric,
     result::{Difference, Results, RouteResult, Statistic, Step},
@@ -34,7 +34,7 @@ pub(super) fn metrics(results: &Results, step: &Step) -> Markup {
                             @let unit = Unit::of(metric.unit(), found.p50);
                             tr {
                                 @if index == 0 { th scope="rowgroup" rowspan=(rows.len()) { (metric.label()) } }
-                                td { (route(*way)) }
+                                td { (way.name()) }
                                 td.u { (unit.name) }
                                 td.n { (unit.figure(found.mean)) }
                             @for known in found.known() { td.n { (unit.figure(known.value.unwrap_or(f64::NAN))) } }
@@ -113,7 +113,7 @@ pub(super) fn outcomes(step: &Step) -> Markup {
                 tbody {
                     @for result in &step.routes {
                         tr {
-                            th scope="row" { (route(result.route)) }
+                            th scope="row" { (result.route.name()) }
                             @for number in [result.counts.sent, result.counts.done, result.counts.failed, result.counts.cancelled] { td.n { (whole(number)) } }
                             td.n { (digits(result.throughput.requests_per_s)) }
                             td.n { (digits(result.throughput.tokens_per_s)) }
@@ -139,7 +139,7 @@ pub(super) fn failures(step: &Step) -> Option<Markup> {
                 tbody {
                     @for result in step.routes.iter().filter(some) {
                         @for failure in &result.failures {
-                            tr { th scope="row" { (route(result.route)) } td.n { (whole(failure.count)) } td.text { (failure.reason) } }
+                            tr { th scope="row" { (result.route.name()) } td.n { (whole(failure.count)) } td.text { (failure.reason) } }
                         }
                     }
                 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, line, time_ticks},
-    format::{counted, route, time},
+    format::{counted, time},
     scale::{Scale, count, extent},
 };
 use crate::bench::result::{Route, Step, TokenTime, Typical};
@@ -51,7 +51,7 @@ fn lanes(typical: &Typical) -> Vec<Lane<'_>> {
 fn in_words(way: Route, tokens: &[TokenTime]) -> String {
     let of = |token: Option<&TokenTime>| token.map_or(0.0, |token| token.at);
     let number = counted(tokens.len() as u64, "token", "tokens");
-    format!("{}: first after {}, {number} by {}", route(way), time(of(tokens.first())), time(of(tokens.last())))
+    format!("{}: first after {}, {number} by {}", way.name(), time(of(tokens.first())), time(of(tokens.last())))
 }
 
 fn draw(lanes: &[Lane<'_>], end: f64, width: f64, label: &str) -> Markup {
@@ -69,7 +69,7 @@ fn draw(lanes: &[Lane<'_>], end: f64, width: f64, label: &str) -> Markup {
             @if let Some(first) = tokens.first() {
                 @let place = x.place(first.at);
                 line class={ "first " (class(*way)) } x1=(at(place)) x2=(at(place)) y1=(at(bottom)) y2=(at(bottom - TICK - 8.0)) {
-                    title { (route(*way)) ", first token: " (time(first.at)) }
+                    title { (way.name()) ", first token: " (time(first.at)) }
                 }
             }
         }
