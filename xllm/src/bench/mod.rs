@@ -7,7 +7,8 @@
 //!               ─► reader ─► digest ─► tokens, values     reads what was kept, when nothing is measured
 //!               ─► step ─► bootstrap, split, stats        works a step out
 //!     ─► live ─► progress                  shows the run while it runs
-//!     ─► summary, table, csv, report       shows what was found
+//!     ─► summary                           says it in words
+//!     ─► leave ─► keep, table, csv, report shows what was found, and leaves it in files
 //! ```
 //!
 //! `record` is what was observed, `result` the document that all output is drawn from, `metric` what its names mean, `progress`
@@ -22,6 +23,7 @@ mod data;
 pub(crate) mod digest;
 mod engine;
 mod keep;
+mod leave;
 mod live;
 mod load;
 mod machine;
@@ -51,14 +53,13 @@ mod warn;
 mod way;
 
 use std::{
-    io::{self, Write as _},
     sync::Arc,
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use engine::Measured;
-use keep::Keep;
+use leave::Leave;
 use live::Live;
 use plan::Plan;
 use progress::Progress;
@@ -76,9 +77,6 @@ use crate::{
     stage::Stage,
 };
 
-/// What `--json` without a file means.
-const STDOUT: &str = "-";
-
 /// Measures, and shows what was found.
 pub(crate) async fn run(args: &BenchArgs, config: &Config, env: &Env) -> Result<Exit, Failure> {
     let stage = if args.demo { Some(Stage::set(plan::script()).await?) } else { None };
@@ -91,40 +89,17 @@ pub(crate) async fn run(args: &BenchArgs, config: &Config, env: &Env) -> Result<
 
 async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&Stage>) -> Result<Exit, Failure> {
     let plan = Arc::new(Plan::new(args, config, env, stage)?);
-    // Before anything is spent on what could not be kept.
-    let json = args.json.as_deref().filter(|path| path.as_os_str() != STDOUT).map(Keep::at).transpose()?;
-    let csv = args.csv.as_deref().map(Keep::at).transpose()?;
-    let page = args.report.as_deref().map(Keep::at).transpose()?;
     let show = Show { stream: true, json: args.json.is_some(), raw: false, usage: false };
     let mut out = Output::of_process(show, args.connection.verbose, env);
     plan.warnings.iter().for_each(|warning| out.warn(warning));
+    let leave = Leave::at(args, out)?;
     let routes = Plan::routes(args);
     let progress = Arc::new(Progress::default());
     let live = Live::start(progress.clone(), args.quiet, env);
     let (measured, signal) = measure(&plan, &routes, &progress).await?;
     drop(live);
     let results = results(&plan, &routes, measured, signal.is_some());
-
-    let cannot = |error: &dyn std::fmt::Display| Failure::usage(format!("the result cannot be written: {error}"));
-    if let Some(file) = json {
-        file.write(|to| write_json(to, &results)).map_err(|error| cannot(&error))?;
-    }
-    if let Some(file) = csv {
-        file.write(|to| csv::write(to, &results)).map_err(|error| cannot(&error))?;
-    }
-    if let Some(file) = page {
-        file.write(|to| to.write_all(report::render(&results).as_bytes())).map_err(|error| cannot(&error))?;
-    }
-    let shown = match &args.json {
-        Some(path) if path.as_os_str() == STDOUT => write_json(io::stdout().lock(), &results),
-        _ if args.quiet => Ok(()),
-        _ => out.lines(&table::draw(&results)),
-    };
-    if let Err(error) = shown
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        return Err(cannot(&error));
-    }
+    leave.all(&results)?;
     match (signal, engine::in_vain(&results.steps)) {
         (Some(signal), _) => Ok(Exit::Signal(signal)),
         (None, Some(reason)) => Err(Failure::api(format!("every request failed: {reason}"))),
@@ -180,11 +155,4 @@ fn results(plan: &Plan, routes: &[Route], measured: Measured, interrupted: bool)
 fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn write_json(to: impl io::Write, results: &Results) -> io::Result<()> {
-    let mut to = io::BufWriter::new(to);
-    serde_json::to_writer(&mut to, results)?;
-    writeln!(to)?;
-    to.flush()
 }
