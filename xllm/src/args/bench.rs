@@ -19,7 +19,8 @@ Requests to a provider cost money: by default 30 pairs and 2 for warming up, eac
 128 tokens. Metrics, files and caveats: docs/bench.md
 
 Exit codes: 0 measured · 1 the API failed · 2 usage or configuration
-            3 proxy, its key or network · 130 Ctrl-C, what was measured is shown";
+            3 proxy, its key or network · 130 Ctrl-C: what was measured is shown,
+            unless it comes twice";
 
 /// How sends are spread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

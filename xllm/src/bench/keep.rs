@@ -48,6 +48,14 @@ impl Keep {
         Ok(Self::Beside(builder.tempfile_in(folder)?, place))
     }
 
+    /// What is there until it takes its place.
+    pub(super) fn draft(&self) -> Option<&Path> {
+        match self {
+            Self::Beside(file, _) => Some(file.path()),
+            Self::Straight(_) => None,
+        }
+    }
+
     /// Writes it, and puts it in its place.
     pub(super) fn write(mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         match &mut self {

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, Write as _},
+    path::{Path, PathBuf},
 };
 
 use super::{csv, keep::Keep, report, result::Results, table};
@@ -44,6 +45,11 @@ impl Leave {
             stdout,
             out,
         })
+    }
+
+    /// Files that are there until they take their places.
+    pub(super) fn drafts(&self) -> Vec<PathBuf> {
+        [&self.json, &self.csv, &self.page].into_iter().flatten().filter_map(Keep::draft).map(Path::to_owned).collect()
     }
 
     /// Writes and shows all of it.

@@ -7,6 +7,7 @@
 //!               ─► reader ─► digest ─► tokens, values     reads what was kept, when nothing is measured
 //!               ─► step ─► bootstrap, split, stats        works a step out
 //!     ─► live ─► progress                  shows the run while it runs
+//!     ─► stop ─► progress                  what a signal ends
 //!     ─► summary                           says it in words
 //!     ─► leave ─► keep, table, csv, report shows what was found, and leaves it in files
 //! ```
@@ -43,6 +44,7 @@ mod slo;
 mod split;
 pub(crate) mod stats;
 mod step;
+mod stop;
 #[cfg(test)]
 mod streams;
 mod summary;
@@ -53,6 +55,7 @@ mod warn;
 mod way;
 
 use std::{
+    fs,
     sync::Arc,
     thread,
     time::{SystemTime, UNIX_EPOCH},
@@ -65,6 +68,7 @@ use plan::Plan;
 use progress::Progress;
 use result::{Results, Route};
 pub(crate) use step::delay;
+use stop::Stop;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
@@ -73,7 +77,6 @@ use crate::{
     env::Env,
     exit::{Exit, Failure},
     output::{Output, Show},
-    signals::Signals,
     stage::Stage,
 };
 
@@ -81,7 +84,10 @@ use crate::{
 pub(crate) async fn run(args: &BenchArgs, config: &Config, env: &Env) -> Result<Exit, Failure> {
     let stage = if args.demo { Some(Stage::set(plan::script()).await?) } else { None };
     let outcome = on_stage(args, config, env, stage.as_ref()).await;
-    if let Some(stage) = stage {
+    // Who stops the run does not wait for them: they end with the program.
+    if let Some(stage) = stage
+        && !matches!(outcome, Ok(Exit::Signal(_)))
+    {
         stage.strike().await;
     }
     outcome
@@ -93,45 +99,63 @@ async fn on_stage(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&S
     let mut out = Output::of_process(show, args.connection.verbose, env);
     plan.warnings.iter().for_each(|warning| out.warn(warning));
     let leave = Leave::at(args, out)?;
-    let routes = Plan::routes(args);
-    let progress = Arc::new(Progress::default());
+    let drafts = leave.drafts();
+    let (progress, stop) = (Arc::new(Progress::default()), Stop::default());
     let live = Live::start(progress.clone(), args.quiet, env);
-    let (measured, signal) = measure(&plan, &routes, &progress).await?;
+    tokio::select! {
+        biased;
+        signal = stop.heed(&progress) => {
+            // Whoever writes them is not waited for. One that is whole has its place by now, and is no draft any more.
+            for draft in drafts {
+                let _ = fs::remove_file(draft);
+            }
+            Ok(Exit::Signal(signal))
+        }
+        outcome = to_the_end(plan, Plan::routes(args), &progress, &stop, live, leave) => outcome,
+    }
+}
+
+/// All of it, if nobody ends it before.
+async fn to_the_end(
+    plan: Arc<Plan>,
+    routes: Vec<Route>,
+    progress: &Arc<Progress>,
+    stop: &Stop,
+    live: Live,
+    leave: Leave,
+) -> Result<Exit, Failure> {
+    let measured = measure(plan.clone(), routes.clone(), progress.clone(), stop.told()).await?;
     drop(live);
-    let results = results(&plan, &routes, measured, signal.is_some());
-    leave.all(&results)?;
-    match (signal, engine::in_vain(&results.steps)) {
+    let early = stop.early();
+    // Elsewhere, so that signals are heard meanwhile: a page of many requests takes seconds, and a pipe may never be read.
+    let last = move || {
+        let results = results(&plan, &routes, measured, early.is_some());
+        leave.all(&results).map(|()| engine::in_vain(&results.steps))
+    };
+    let vain = tokio::task::spawn_blocking(last)
+        .await
+        .map_err(|error| Failure::usage(format!("the result could not be shown: {error}")))??;
+    match (early, vain) {
         (Some(signal), _) => Ok(Exit::Signal(signal)),
         (None, Some(reason)) => Err(Failure::api(format!("every request failed: {reason}"))),
         (None, None) => Ok(Exit::Ok),
     }
 }
 
-/// Measures on a thread of its own. A signal ends it early; what was measured till then is kept.
-async fn measure(plan: &Arc<Plan>, routes: &[Route], progress: &Arc<Progress>) -> Result<(Measured, Option<u8>), Failure> {
-    let mut signals = Signals::new();
-    let (stop, stopped) = watch::channel(false);
-    let (done, mut outcome) = oneshot::channel();
-    let (plan, routes, progress) = (plan.clone(), routes.to_vec(), progress.clone());
+/// Measures on a thread of its own, until it is over or `stop` turns true; what was measured till then is kept.
+async fn measure(
+    plan: Arc<Plan>,
+    routes: Vec<Route>,
+    progress: Arc<Progress>,
+    stop: watch::Receiver<bool>,
+) -> Result<Measured, Failure> {
+    let (done, outcome) = oneshot::channel();
     thread::Builder::new()
         .name("load".to_owned())
         // If nobody waits for it any more, nobody wants it.
-        .spawn(move || drop(done.send(engine::run(&plan, &routes, &stopped, &progress))))
+        .spawn(move || drop(done.send(engine::run(&plan, &routes, &stop, &progress))))
         .map_err(|error| Failure::usage(format!("this system gives no threads: {error}")))?;
-    let mut signal = None;
-    loop {
-        tokio::select! {
-            biased;
-            outcome = &mut outcome => {
-                let outcome = outcome.map_err(|_| Failure::usage("measuring ended for a reason that nobody told"))?;
-                return outcome.map(|measured| (measured, signal));
-            }
-            number = signals.next() => {
-                signal = Some(number);
-                stop.send_replace(true);
-            }
-        }
-    }
+    outcome.await.map_err(|_| Failure::usage("measuring ended for a reason that nobody told"))?
 }
 
 fn results(plan: &Plan, routes: &[Route], measured: Measured, interrupted: bool) -> Results {

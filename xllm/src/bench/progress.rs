@@ -132,6 +132,15 @@ impl Progress {
         });
     }
 
+    /// Whether nothing is left to be measured: of the last step, too, all is sent and received.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.with(|state| match state.phase {
+            Phase::SettingUp | Phase::WarmUp | Phase::Measuring => false,
+            Phase::WorkingOut => state.step + 1 >= state.steps,
+            Phase::Over => true,
+        })
+    }
+
     /// A request was sent.
     pub(crate) fn sent(&self) {
         self.with(|state| state.in_flight += 1);
@@ -237,6 +246,22 @@ mod tests {
         assert_eq!(snapshot.chunks, 9);
         assert_eq!(snapshot.routes.len(), 1);
         assert_eq!(snapshot.routes[0].end, [Some(Duration::from_millis(2)), None]);
+    }
+
+    #[test]
+    fn all_is_measured_when_the_last_step_is_worked_out() {
+        let progress = Progress::default();
+        assert!(!progress.is_measured());
+        progress.steps(2);
+        let phases =
+            [(Phase::WarmUp, 0), (Phase::Measuring, 0), (Phase::WorkingOut, 0), (Phase::Measuring, 1), (Phase::WorkingOut, 1)];
+        let measured = phases.map(|(phase, step)| {
+            progress.enter(phase, step, None, Goal::Unknown);
+            progress.is_measured()
+        });
+        assert_eq!(measured, [false, false, false, false, true]);
+        progress.enter(Phase::Over, 2, None, Goal::Unknown);
+        assert!(progress.is_measured());
     }
 
     #[test]

@@ -5,4 +5,6 @@ mod direct;
 mod doctor;
 mod proxy;
 mod report;
+#[cfg(unix)]
+mod stop;
 mod support;
