@@ -8,7 +8,7 @@ use std::{
 use crate::output::clean;
 
 /// What the shell sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     /// All went well, or the reader of our output left.
     Ok,

@@ -199,9 +199,14 @@ impl Error {
         self.code
     }
 
+    /// Whose doing it is: what a command ends with that has no other error.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.upstream { Exit::Api } else { Exit::Proxy }
+    }
+
     /// As the error that ends the command.
     pub(crate) fn into_failure(self, before: &str) -> Failure {
-        let mut failure = match if self.upstream { Exit::Api } else { Exit::Proxy } {
+        let mut failure = match self.exit() {
             Exit::Api => Failure::api(format!("{before}{}", self.message)),
             _ => Failure::proxy(format!("{before}{}", self.message)),
         };

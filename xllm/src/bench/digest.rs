@@ -12,6 +12,7 @@ use super::{
 use crate::{
     chat::{ApiError, PROXY_ERROR},
     config::Api,
+    exit::Exit,
 };
 
 /// A call, read. Of its record, the body and the headers are gone, and the pieces, too, unless the proxy stamped them.
@@ -24,9 +25,24 @@ pub(crate) struct Digest {
     pub(crate) tokens: Tokens,
     pub(crate) outcome: Outcome,
     /// Why it failed.
-    pub(crate) failure: Option<String>,
+    pub(crate) failure: Option<Reason>,
     /// Of an answer that is whole.
     pub(crate) values: Option<Values>,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Reason {
+    /// A sentence that holds neither prompt nor answer.
+    pub(crate) text: String,
+    /// Whose doing it was: what a chat would end with.
+    pub(crate) exit: Exit,
+}
+
+impl Reason {
+    fn api(text: impl Into<String>) -> Self {
+        Self { text: text.into(), exit: Exit::Api }
+    }
 }
 
 /// Reads a record.
@@ -48,37 +64,38 @@ pub(crate) fn digest(api: Api, mut record: Record) -> Digest {
     Digest { record, chunks, bytes, tokens, outcome, failure, values }
 }
 
-/// How the call ended; the error is why it failed, in a sentence that holds neither prompt nor answer.
-fn judge(record: &Record, tokens: &Tokens) -> Result<Outcome, String> {
+/// How the call ended; the error is why it failed.
+fn judge(record: &Record, tokens: &Tokens) -> Result<Outcome, Reason> {
     match &record.end {
         End::Cancelled => return Ok(Outcome::Cancelled),
-        End::Broken(error) => return Err(error.to_string()),
-        End::Silent => return Err("nothing came for as long as --timeout allows".to_owned()),
-        End::Late => return Err("the answer took longer than --deadline allows".to_owned()),
+        End::Broken(error) => return Err(Reason { text: error.to_string(), exit: error.exit() }),
+        End::Silent => return Err(Reason::api("nothing came for as long as --timeout allows")),
+        End::Late => return Err(Reason::api("the answer took longer than --deadline allows")),
         End::Unsent => {
-            return Err("not sent: --max-in-flight requests were under way for as long as --timeout allows".to_owned());
+            return Err(Reason::api("not sent: --max-in-flight requests were under way for as long as --timeout allows"));
         }
-        End::TooLarge => return Err("the answer takes more than 64 MiB".to_owned()),
+        End::TooLarge => return Err(Reason::api("the answer takes more than 64 MiB")),
         End::Whole => {}
     }
     if let Some(parts) = record.head.as_ref().map(|head| &head.parts) {
         if let Some(code) = parts.headers.get(PROXY_ERROR) {
-            return Err(format!("the proxy refused ({})", named(code.to_str().ok())));
+            let text = format!("the proxy refused ({})", named(code.to_str().ok()));
+            return Err(Reason { text, exit: Exit::Proxy });
         }
         if !parts.status.is_success() {
             let error = serde_json::from_slice(&record.body).ok().as_ref().and_then(ApiError::read);
             let kind = error.and_then(|error| error.kind).map_or_else(String::new, |kind| format!(" ({})", named(Some(&kind))));
-            return Err(format!("HTTP {}{kind}", parts.status.as_u16()));
+            return Err(Reason::api(format!("HTTP {}{kind}", parts.status.as_u16())));
         }
     }
     if let Some(error) = &tokens.error {
-        return Err(format!("the API gave up midway ({error})"));
+        return Err(Reason::api(format!("the API gave up midway ({error})")));
     }
     if tokens.unreadable {
-        return Err("the answer is not a stream of events that can be read".to_owned());
+        return Err(Reason::api("the answer is not a stream of events that can be read"));
     }
     if !tokens.finished {
-        return Err("the stream ended without its closing event".to_owned());
+        return Err(Reason::api("the stream ended without its closing event"));
     }
     Ok(Outcome::Done)
 }
@@ -89,7 +106,7 @@ mod tests {
     use crate::bench::{result::Route, samples};
 
     /// Why a call fails that is answered with this status, header and body.
-    fn failure(status: u16, header: &[u8], body: &str) -> String {
+    fn reason(status: u16, header: &[u8], body: &str) -> Reason {
         let mut record = samples::record(Route::Proxied, 0, &[1.0]);
         let head = &mut record.head.as_mut().expect("a sample has one").parts;
         head.status = http::StatusCode::from_u16(status).expect("a status");
@@ -99,6 +116,16 @@ mod tests {
         record.body = body.as_bytes().to_vec();
         record.chunks[0].length = body.len();
         digest(Api::OpenAi, record).failure.expect("it failed")
+    }
+
+    fn failure(status: u16, header: &[u8], body: &str) -> String {
+        reason(status, header, body).text
+    }
+
+    #[test]
+    fn what_the_proxy_refuses_is_not_the_apis_doing() {
+        assert_eq!(reason(502, b"connect-failed", "").exit, Exit::Proxy);
+        assert_eq!(reason(502, b"", "").exit, Exit::Api);
     }
 
     #[test]

@@ -15,15 +15,16 @@ use super::{
     progress::{Goal, Phase, Progress},
     reader::Reader,
     record::{End, Record},
-    result::{Load, Outcome, Route, Step, Tool, Warning},
+    result::{Load, Route, Step, Tool, Warning},
     stats::{percentiles, round},
     step::{differences, route, row, typical},
+    vain::Ends,
     values::ms,
     warn,
 };
 use crate::{
     chat::{self, PROXY_ERROR},
-    exit::Failure,
+    exit::{Exit, Failure},
     options::Target,
 };
 
@@ -33,6 +34,7 @@ pub(super) struct Measured {
     pub(super) started: SystemTime,
     pub(super) steps: Vec<Step>,
     pub(super) warnings: Vec<Warning>,
+    pub(super) ends: Ends,
 }
 
 /// Runs it all; blocks until it is over or `stop` turns true.
@@ -65,7 +67,7 @@ async fn measure(
 ) -> Result<Measured, Failure> {
     progress.steps(plan.loads.len());
     warm_up(plan, lanes, stop, progress).await?;
-    let mut measured = Measured { started: SystemTime::now(), steps: Vec::new(), warnings: Vec::new() };
+    let mut measured = Measured { started: SystemTime::now(), steps: Vec::new(), warnings: Vec::new(), ends: Ends::default() };
     for (number, load) in plan.loads.iter().enumerate() {
         if *stop.borrow() {
             break;
@@ -78,10 +80,16 @@ async fn measure(
         progress.enter(Phase::WorkingOut, number, Some(load.clone()), Goal::Unknown);
         // Elsewhere, so that connections are looked after meanwhile.
         let (plan, routes, load) = (plan.clone(), lanes.iter().map(|lane| lane.route).collect::<Vec<_>>(), load.clone());
-        let work = move || work_out(&plan, &routes, number as u64, &load, &reader.finish(), &ran);
-        let (result, warnings) = tokio::task::spawn_blocking(work)
+        let mut ends = measured.ends;
+        let work = move || {
+            let digests = reader.finish();
+            ends.add(&digests);
+            (work_out(&plan, &routes, number as u64, &load, &digests, &ran), ends)
+        };
+        let ((result, warnings), ends) = tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| Failure::usage(format!("the figures could not be worked out: {error}")))?;
+        measured.ends = ends;
         measured.warnings.extend(warnings);
         measured.steps.push(result);
     }
@@ -104,9 +112,9 @@ async fn warm_up(
         let (sink, records) = mpsc::channel();
         step(lane, &load, &settings, stop.clone(), progress, sink).await;
         let outcomes: Vec<_> = records.into_iter().map(|record| failure(record, &plan.target)).collect();
-        // Some may fail: that is told of what is measured, too.
+        // Some may fail: that is told of what is measured, too. The proxy's failure is told if there is no other.
         if outcomes.iter().all(Option::is_some)
-            && let Some(failure) = outcomes.into_iter().flatten().next()
+            && let Some(failure) = outcomes.into_iter().flatten().min_by_key(|failure| failure.exit == Exit::Proxy)
         {
             return Err(failure);
         }
@@ -126,7 +134,7 @@ fn failure(record: Record, target: &Target) -> Option<Failure> {
     let reason = digest.failure?;
     Some(match digest.record.end {
         End::Broken(error) => error.into_failure(&before),
-        _ => Failure::api(format!("{before}{reason}")),
+        _ => Failure::api(format!("{before}{}", reason.text)),
     })
 }
 
@@ -181,15 +189,6 @@ fn tool(digests: &[Digest], ran: &Ran, wall: Duration) -> Tool {
     };
     tool.bottleneck = warn::is_bottleneck(&tool);
     tool
-}
-
-/// Whether nothing of it succeeded: then the reason given most often.
-pub(super) fn in_vain(steps: &[Step]) -> Option<String> {
-    let rows = || steps.iter().flat_map(|step| &step.requests);
-    let vain = rows().any(|row| row.outcome == Outcome::Failed) && !rows().any(|row| row.outcome == Outcome::Done);
-    let reason =
-        || steps.iter().flat_map(|step| &step.routes).flat_map(|route| &route.failures).max_by_key(|failure| failure.count);
-    vain.then(|| reason().map(|failure| failure.reason.clone())).flatten()
 }
 
 #[cfg(test)]

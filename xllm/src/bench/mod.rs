@@ -8,7 +8,8 @@
 //!               ─► step ─► bootstrap, split, stats        works a step out
 //!     ─► live ─► progress                  shows the run while it runs
 //!     ─► stop ─► progress                  what a signal ends
-//!     ─► summary                           says it in words
+//!     ─► vain                              why nothing was answered
+//!     ─► summary                           says in words what was found
 //!     ─► leave ─► keep, table, csv, report shows what was found, and leaves it in files
 //! ```
 //!
@@ -50,6 +51,7 @@ mod streams;
 mod summary;
 mod table;
 mod tokens;
+mod vain;
 mod values;
 mod warn;
 mod way;
@@ -129,15 +131,16 @@ async fn to_the_end(
     let early = stop.early();
     // Elsewhere, so that signals are heard meanwhile: a page of many requests takes seconds, and a pipe may never be read.
     let last = move || {
+        let vain = measured.ends.in_vain();
         let results = results(&plan, &routes, measured, early.is_some());
-        leave.all(&results).map(|()| engine::in_vain(&results.steps))
+        leave.all(&results).map(|()| vain)
     };
     let vain = tokio::task::spawn_blocking(last)
         .await
         .map_err(|error| Failure::usage(format!("the result could not be shown: {error}")))??;
     match (early, vain) {
         (Some(signal), _) => Ok(Exit::Signal(signal)),
-        (None, Some(reason)) => Err(Failure::api(format!("every request failed: {reason}"))),
+        (None, Some(failure)) => Err(failure),
         (None, None) => Ok(Exit::Ok),
     }
 }
@@ -159,7 +162,7 @@ async fn measure(
 }
 
 fn results(plan: &Plan, routes: &[Route], measured: Measured, interrupted: bool) -> Results {
-    let Measured { started, steps, warnings } = measured;
+    let Measured { started, steps, warnings, ends: _ } = measured;
     let (parameters, machine) = (plan.parameters(routes), machine::machine());
     Results {
         schema: result::SCHEMA.to_owned(),

@@ -83,7 +83,8 @@ fn failures<'d>(digests: impl Iterator<Item = &'d Digest>) -> Vec<FailureCount> 
     for reason in digests.filter_map(|digest| digest.failure.as_ref()) {
         *counts.entry(reason).or_insert(0) += 1;
     }
-    let mut list: Vec<_> = counts.into_iter().map(|(reason, count)| FailureCount { reason: reason.clone(), count }).collect();
+    let mut list: Vec<_> =
+        counts.into_iter().map(|(reason, count)| FailureCount { reason: reason.text.clone(), count }).collect();
     list.sort_by_key(|failure| std::cmp::Reverse(failure.count));
     list
 }
@@ -181,7 +182,7 @@ pub(super) fn row(step: u64, digest: &Digest) -> Row {
         first: record.first,
         outcome: digest.outcome,
         status: record.head.as_ref().map(|head| head.parts.status.as_u16()),
-        failure: digest.failure.clone(),
+        failure: digest.failure.as_ref().map(|reason| reason.text.clone()),
         scheduled: ms(record.scheduled),
         sent: ms(record.sent),
         chunks: digest.chunks,
@@ -197,7 +198,10 @@ pub(super) fn row(step: u64, digest: &Digest) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::samples::sample;
+    use crate::{
+        bench::{digest::Reason, samples::sample},
+        exit::Exit,
+    };
 
     const METHOD: Method = Method { confidence: 0.95, resamples: 200, seed: 1 };
 
@@ -249,7 +253,7 @@ mod tests {
     fn counts_throughput_and_goodput_are_over_the_steps_time() {
         let mut list = digests(4);
         list[0].outcome = Outcome::Failed;
-        list[0].failure = Some("why".to_owned());
+        list[0].failure = Some(Reason { text: "why".to_owned(), exit: Exit::Api });
         let objectives = [Objective { metric: Metric::Ttft, limit: 25.0 }];
         let found = route(Route::Direct, &list, 2.0, &objectives);
         assert_eq!(found.counts, Counts { sent: 4, done: 3, failed: 1, cancelled: 0 });

@@ -99,7 +99,8 @@ fn every_stream_has_the_numbers_that_were_worked_out_by_hand() {
     assert!(streams.len() >= 10);
     for (name, stream) in streams {
         let (found, expect) = (stream.digest(), &stream.expect);
-        assert_eq!((found.outcome, &found.failure), (expect.outcome, &expect.failure), "{name}");
+        let failure = found.failure.as_ref().map(|reason| &reason.text);
+        assert_eq!((found.outcome, failure), (expect.outcome, expect.failure.as_ref()), "{name}");
         assert_eq!((found.tokens.count(), found.tokens.content().count()), (expect.tokens, expect.events), "{name}");
         assert_eq!(found.values.is_some(), expect.values.is_some(), "{name}");
         let Some((values, expected)) = found.values.as_ref().zip(expect.values.as_ref()) else { continue };

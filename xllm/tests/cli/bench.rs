@@ -4,8 +4,9 @@ use std::{fs, process::Command};
 
 use mock_llm::MockLlm;
 use serde_json::{Value, json};
+use xllm_proxy::{proto::Credential, server::Keys};
 
-use crate::support::{Ran, User, finish, user_behind_relay};
+use crate::support::{Ran, User, configure, finish, relay, relay_to_end, user_behind_relay};
 
 fn document(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -254,6 +255,40 @@ async fn what_is_broken_is_told_before_anything_is_measured() {
     );
     let ran = user.run(&["bench", "-m", "haiku"]).await;
     assert!(ran.code == Some(3) && ran.stderr.contains("proxied requests fail") && ran.stderr.contains("origin-not-allowed"));
+    assert_no_secret(&ran);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_proxy_refuses_exits_3_before_anything_is_measured() {
+    let user = User::new().await;
+    let (address, key) = relay(&user, true).await;
+    let mut replaced: Credential = key.parse().expect("a credential");
+    replaced.psk = Keys::ephemeral("other").expect("randomness").1.psk;
+    configure(&user, &address, &replaced.reveal());
+    let ran = user.run(&["bench", "-m", "haiku", "--proxy-only"]).await;
+    assert!(
+        ran.code == Some(3) && ran.stderr.contains("proxied requests fail") && ran.stderr.contains("key-refused"),
+        "{ran:?}"
+    );
+    assert_no_secret(&ran);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_goes_away_after_the_warm_up_exits_3_and_the_result_is_shown() {
+    let user = User::with(json!({"text": "one two three", "gate": "g"})).await;
+    let (address, key, running) = relay_to_end(&user, true).await;
+    configure(&user, &address, &key);
+    // Enough for warming up; what is measured first waits at its second token, and what is next finds nobody.
+    user.mock.release("g", 3 + 1);
+    let args = ["bench", "-m", "haiku", "--proxy-only", "-n", "2", "--warm-up", "1", "--json"];
+    let child = user.command(&args).spawn().expect("the command starts");
+    user.mock.wait_until(|stats| stats.completed == 1 && stats.requests == 2).await;
+    running.abort();
+    let ran = finish(child).await;
+    assert!(ran.code == Some(3) && ran.stderr.contains("every request failed: "), "{ran:?}");
+    let document = document(&ran.stdout);
+    check(&document);
+    assert_eq!(*counts(&document, 0, 0), json!({"sent": 2, "done": 0, "failed": 2, "cancelled": 0}));
     assert_no_secret(&ran);
 }
 

@@ -11,7 +11,7 @@ use std::{
 use mock_llm::{Config, MockLlm, Script};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use xllm_proxy::server::{self, Keys, Server, origins::Origins};
 
 /// A user with a home of their own and a provider of their own.
@@ -90,8 +90,14 @@ impl User {
     }
 }
 
-/// A relay that allows the user's provider, or nobody; ends with the test.
+/// A relay that allows the user's provider, or nobody; ends with the test. Its address, and what it accepts.
 pub(crate) async fn relay(user: &User, allowed: bool) -> (String, String) {
+    let (address, key, _) = relay_to_end(user, allowed).await;
+    (address, key)
+}
+
+/// The same with what ends it when it is aborted.
+pub(crate) async fn relay_to_end(user: &User, allowed: bool) -> (String, String, JoinHandle<()>) {
     let (keys, credential) = Keys::ephemeral("test").expect("randomness");
     let listed = if allowed { vec![user.mock.url()] } else { Vec::new() };
     let origins = Origins::new(false, &listed).expect("an origin");
@@ -99,8 +105,8 @@ pub(crate) async fn relay(user: &User, allowed: bool) -> (String, String) {
     let server = Server::new(config, Arc::new(keys)).expect("TLS");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
-    tokio::spawn(server.run(listener, std::future::pending()));
-    (address, credential.reveal().to_string())
+    let running = tokio::spawn(server.run(listener, std::future::pending()));
+    (address, credential.reveal().to_string(), running)
 }
 
 /// A user whose configuration goes through a relay.
