@@ -5,6 +5,7 @@ mod direct;
 mod doctor;
 mod proxy;
 mod report;
+mod schema;
 #[cfg(unix)]
 mod stop;
 mod support;
