@@ -14,7 +14,7 @@
 //! ```
 //!
 //! `record` is what was observed, `result` the document that all output is drawn from, `metric` what its names mean, `progress`
-//! how far a run is.
+//! how far a run is; `lookup` finds things in the document, `format` is how figures are shown.
 
 mod added;
 mod bootstrap;
@@ -24,10 +24,12 @@ mod csv;
 mod data;
 pub(crate) mod digest;
 mod engine;
+mod format;
 mod keep;
 mod leave;
 mod live;
 mod load;
+mod lookup;
 mod machine;
 pub(crate) mod metric;
 mod named;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     added::Added,
-    report::format::counted,
+    format::counted,
     result::{Machine, Outcome, Parameters, Route, Step, Tool, Warning},
 };
 

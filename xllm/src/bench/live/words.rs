@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::bench::{
+    format::{self, load, round, whole},
     progress::{Goal, Phase, Running, Snapshot},
-    report::format::{self, load, round, whole},
 };
 
 /// What "now" means for a rate: long enough that requests which end in groups do not make it jump.

@@ -4,11 +4,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use maud::{Markup, html};
 
-use super::{
+use super::tables::scrolling;
+use crate::bench::{
     format::{counted, digits, load, percent, round, time, whole},
-    tables::scrolling,
+    result::{Percentiles, Results, Route, Step, Tool},
 };
-use crate::bench::result::{Percentiles, Results, Route, Step, Tool};
 
 /// What every metric means.
 pub(super) fn definitions(results: &Results) -> Markup {

@@ -7,11 +7,8 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::{
-    format,
-    scale::{Scale, count},
-};
-use crate::bench::result::Route;
+use super::scale::{Scale, count};
+use crate::bench::{format, result::Route};
 
 /// Width of a character of a label, about, in the drawing's units.
 const CHARACTER: f64 = 6.4;

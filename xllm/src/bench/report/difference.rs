@@ -6,11 +6,11 @@ use super::{
     bins::Bins,
     chart::{Area, at, bottom_axis, drawing, left_axis, text_width, time_ticks},
     curve::ratio,
-    format::{self, added, counted, percent, tick, whole},
     headline::{Finding, interval},
     scale::{Scale, count, extent},
 };
 use crate::bench::{
+    format::{self, added, counted, percent, tick, whole},
     metric::Metric,
     result::{Difference, Results, Statistic, Step},
 };

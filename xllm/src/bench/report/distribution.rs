@@ -5,10 +5,10 @@ use maud::{Markup, html};
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, legend, line, mark, time_ticks},
     curve::Curve,
-    format::{percent, time},
     scale::{Scale, extent},
 };
 use crate::bench::{
+    format::{percent, time},
     metric::{Metric, Per},
     result::{Distribution, Route, Step},
     stats::Known,

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::format::{added, counted, load, percent, time};
 use crate::bench::{
     added::Added,
+    format::{Unit, added, counted, load, percent, time},
     metric::Metric,
     result::{Difference, Results, Route, Step},
 };
@@ -150,5 +150,5 @@ fn added_figure(title: &str, difference: &Difference, confidence: &str) -> Marku
 /// Both ends, in the unit of the greater.
 pub(super) fn interval(difference: &Difference) -> String {
     let size = difference.low.abs().max(difference.high.abs());
-    super::format::Unit::of_millis(size).interval(difference.low, difference.high)
+    Unit::of_millis(size).interval(difference.low, difference.high)
 }

@@ -6,7 +6,6 @@
 //!        split, sweep ─► chart ─► scale             the charts: inline SVG
 //!                        curve, bins ─► scale       values as curves and bars
 //!        tables, about                              all figures, definitions, parameters
-//! all ─► format, lookup
 //! ```
 //!
 //! No script, and nothing from the network: the page's own policy forbids both. Its one style sheet is allowed by its hash. What came
@@ -18,9 +17,7 @@ mod chart;
 mod curve;
 mod difference;
 mod distribution;
-pub(in crate::bench) mod format;
 mod headline;
-mod lookup;
 mod scale;
 mod split;
 mod sweep;
@@ -32,6 +29,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    format,
     metric::Metric,
     result::{Results, Route, Step},
 };

@@ -4,10 +4,12 @@ use maud::{Markup, html};
 
 use super::{
     chart::{at, drawing},
-    format::{Unit, percent, time, whole},
     tables::scrolling,
 };
-use crate::bench::result::{Parts, Percentiles, Split};
+use crate::bench::{
+    format::{Unit, percent, time, whole},
+    result::{Parts, Percentiles, Split},
+};
 
 const WIDTH: f64 = 440.0;
 const BAR: f64 = 30.0;

@@ -4,13 +4,13 @@ use maud::{Markup, html};
 
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, line, longest, mark, time_ticks},
-    format::{added, digits, load, round, short_load, time},
     headline::interval,
     scale::{Scale, extent},
     tables::scrolling,
 };
 use crate::bench::{
     added::Added,
+    format::{added, digits, load, round, short_load, time},
     metric::Metric,
     result::{Distribution, Results, Route, Step},
     stats::Known,

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::format::{Unit, digits, percent, whole};
 use crate::bench::{
+    format::{Unit, digits, percent, whole},
     metric::Metric,
     result::{Difference, Results, RouteResult, Statistic, Step},
 };

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{render, samples};
 use crate::bench::{
+    format::Unit,
     metric::Metric,
     result::{Load, Results, Route},
 };
@@ -153,7 +154,7 @@ fn every_metric_is_there_with_its_figures_and_its_meaning() {
     }
     for result in &results.steps[0].routes {
         for found in &result.metrics {
-            let unit = super::format::Unit::of(found.metric.unit(), found.p50);
+            let unit = Unit::of(found.metric.unit(), found.p50);
             for value in found.known().into_iter().filter_map(|known| known.value).chain([found.mean]) {
                 assert!(page.text.contains(&unit.figure(value)), "{} {value}", found.metric.label());
             }

@@ -6,10 +6,12 @@ use maud::{Markup, html};
 
 use super::{
     chart::{Area, at, bottom_axis, class, drawing, left_axis, line, time_ticks},
-    format::{counted, time},
     scale::{Scale, count, extent},
 };
-use crate::bench::result::{Route, Step, TokenTime, Typical};
+use crate::bench::{
+    format::{counted, time},
+    result::{Route, Step, TokenTime, Typical},
+};
 
 /// For a page that is wide, and for one that is not.
 const WIDTHS: [(&str, f64); 2] = [("wide", 900.0), ("narrow", 400.0)];

@@ -1,6 +1,6 @@
 //! Figures for people: three digits that count, and a unit.
 
-use crate::bench::result::Load;
+use super::result::{Arrivals, Load};
 
 /// Proper minus: as wide as the plus.
 const MINUS: char = '\u{2212}';
@@ -68,7 +68,7 @@ fn plus(figure: String) -> String {
 }
 
 /// A time of so many milliseconds, in the unit that suits it.
-pub(in crate::bench) fn time(millis: f64) -> String {
+pub(super) fn time(millis: f64) -> String {
     Unit::of_millis(millis).value(millis)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn tick(millis: f64) -> String {
 }
 
 /// Three digits that count; larger numbers whole, with thin spaces between the thousands. A dash stands for what is no number.
-pub(in crate::bench) fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
@@ -105,13 +105,13 @@ pub(in crate::bench) fn digits(value: f64) -> String {
 }
 
 /// The same without zeros at its end, for numbers that are round.
-pub(in crate::bench) fn round(value: f64) -> String {
+pub(super) fn round(value: f64) -> String {
     let text = digits(value);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// A count, with thin spaces between the thousands.
-pub(in crate::bench) fn whole(count: u64) -> String {
+pub(super) fn whole(count: u64) -> String {
     grouped(&count.to_string())
 }
 
@@ -135,19 +135,19 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A count with its noun.
-pub(in crate::bench) fn counted(count: u64, one: &str, many: &str) -> String {
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", whole(count), if count == 1 { one } else { many })
 }
 
 /// A load in words.
-pub(in crate::bench) fn load(load: &Load) -> String {
+pub(super) fn load(load: &Load) -> String {
     match load {
         Load::Closed { concurrency: 1 } => "one request at a time".to_owned(),
         Load::Closed { concurrency } => format!("{} requests at once", whole(*concurrency)),
         Load::Open { rate, arrivals } => {
             let spread = match arrivals {
-                crate::bench::result::Arrivals::Constant => "evenly spaced",
-                crate::bench::result::Arrivals::Poisson => "Poisson arrivals",
+                Arrivals::Constant => "evenly spaced",
+                Arrivals::Poisson => "Poisson arrivals",
             };
             format!("{} requests/s, {spread}", round(*rate))
         }

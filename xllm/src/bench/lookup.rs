@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::bench::{
+use super::{
     metric::Metric,
     result::{Distribution, Route, RouteResult, Step},
     stats::Known,
