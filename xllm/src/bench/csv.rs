@@ -3,9 +3,9 @@
 use std::io;
 
 use super::{
+    format,
     metric::{Metric, Per},
     result::{Load, Outcome, Results, Row},
-    summary,
 };
 
 /// What each row begins with.
@@ -54,7 +54,7 @@ fn record(row: &Row, load: &Load, metrics: &[Metric]) -> Vec<String> {
     };
     let mut fields = vec![
         row.step.to_string(),
-        summary::load(load),
+        format::load(load),
         row.pair.to_string(),
         row.route.name().to_owned(),
         row.first.to_string(),

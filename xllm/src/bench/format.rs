@@ -139,18 +139,12 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", whole(count), if count == 1 { one } else { many })
 }
 
-/// A load in words.
+/// A load in words, as it was asked for: `concurrency 4`, `5 requests/s, Poisson`
 pub(super) fn load(load: &Load) -> String {
     match load {
-        Load::Closed { concurrency: 1 } => "one request at a time".to_owned(),
-        Load::Closed { concurrency } => format!("{} requests at once", whole(*concurrency)),
-        Load::Open { rate, arrivals } => {
-            let spread = match arrivals {
-                Arrivals::Constant => "evenly spaced",
-                Arrivals::Poisson => "Poisson arrivals",
-            };
-            format!("{} requests/s, {spread}", round(*rate))
-        }
+        Load::Closed { concurrency } => format!("concurrency {concurrency}"),
+        Load::Open { rate, arrivals: Arrivals::Constant } => format!("{rate} requests/s, evenly spaced"),
+        Load::Open { rate, arrivals: Arrivals::Poisson } => format!("{rate} requests/s, Poisson"),
     }
 }
 

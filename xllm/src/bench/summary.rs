@@ -2,8 +2,9 @@
 
 use super::{
     added::Added,
+    format::load,
     metric::Metric,
-    result::{Arrivals, Difference, Load, Parameters, RouteResult, Statistic, Step},
+    result::{Difference, Parameters, RouteResult, Statistic, Step},
 };
 
 /// The sentences of all steps, the first step's first.
@@ -86,15 +87,6 @@ pub(super) fn plain(value: f64) -> String {
 pub(super) fn signed(value: f64) -> String {
     let shown = plain(value);
     if shown.starts_with('-') { shown } else { format!("+{shown}") }
-}
-
-/// `concurrency 4`, `5 requests/s, Poisson`
-pub(super) fn load(load: &Load) -> String {
-    match load {
-        Load::Closed { concurrency } => format!("concurrency {concurrency}"),
-        Load::Open { rate, arrivals: Arrivals::Constant } => format!("{rate} requests/s, evenly spaced"),
-        Load::Open { rate, arrivals: Arrivals::Poisson } => format!("{rate} requests/s, Poisson"),
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{
+    format::load,
     metric::Metric,
     result::{Difference, Distribution, Parts, Percentiles, Results, RouteResult, Statistic, Step},
-    summary::{load, plain, signed},
+    summary::{plain, signed},
 };
 
 /// Columns of text.

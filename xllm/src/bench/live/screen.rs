@@ -105,7 +105,7 @@ mod tests {
         let shown = terminal.shown();
         assert_eq!(shown.len(), 5, "{shown:?}");
         assert_eq!(shown[1], "measuring 2/4  ━━━━━━━━━━━━────────────  200 of 400, 10 s left");
-        assert!(shown[2].ends_with("under way  4 requests at once"), "{shown:?}");
+        assert!(shown[2].ends_with("under way  concurrency 4"), "{shown:?}");
         assert_eq!(shown[4], "proxied  first piece p50 21.5 ms p99 33.0 ms   whole p50  430 ms p99  660 ms");
         terminal.write(&screen.clear(100));
         assert_eq!(terminal.shown(), ["$ xllm bench"]);

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn failures_are_first_and_what_did_not_happen_is_not_there() {
         let snapshot = samples::snapshot(Goal::Requests(400), 100);
-        assert_eq!(flow(&snapshot, (9.5, 400.0)), "9.5 requests/s  400 pieces/s  4 under way  4 requests at once");
+        assert_eq!(flow(&snapshot, (9.5, 400.0)), "9.5 requests/s  400 pieces/s  4 under way  concurrency 4");
         let failing = Snapshot { failed: 7, cancelled: 1, load: None, ..snapshot };
         assert_eq!(flow(&failing, (0.0, 0.0)), "7 failed  0 requests/s  0 pieces/s  4 under way  1 cancelled");
     }
@@ -215,7 +215,7 @@ mod tests {
         let line = plain(&samples::snapshot(Goal::Requests(400), 100), (9.5, 400.0));
         assert_eq!(
             line.replace('\u{a0}', " "),
-            "measuring 2/4; 100 of 400, 30 s left; 9.5 requests/s, 400 pieces/s, 4 under way, 4 requests at once; \
+            "measuring 2/4; 100 of 400, 30 s left; 9.5 requests/s, 400 pieces/s, 4 under way, concurrency 4; \
              direct first piece p50 21.5 ms, p99 33.0 ms; proxied first piece p50 21.5 ms, p99 33.0 ms"
         );
     }
