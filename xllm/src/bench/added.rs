@@ -26,9 +26,24 @@ impl<'r> Added<'r> {
     }
 }
 
-impl Step {
-    pub(super) fn difference(&self, metric: Metric, statistic: Statistic) -> Option<&Difference> {
-        self.differences.iter().find(|difference| difference.metric == metric && difference.statistic == statistic)
+/// What an interval says about a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// All of it is above zero.
+    Slower,
+    /// All of it is below.
+    Faster,
+    /// It holds zero.
+    Unclear,
+}
+
+impl Finding {
+    pub(super) fn of(difference: &Difference) -> Self {
+        match difference {
+            difference if difference.low > 0.0 => Self::Slower,
+            difference if difference.high < 0.0 => Self::Faster,
+            _ => Self::Unclear,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Figures for people: three digits that count, and a unit.
+//! Figures for people: on the page and while it runs three digits that count, and a unit; in the table and the summary all in one
+//! unit, which the heading or the sentence names, so that a column can be compared and pasted.
 
 use super::result::{Arrivals, Load};
 
@@ -64,7 +65,7 @@ impl Unit {
 }
 
 fn plus(figure: String) -> String {
-    if figure == "0" || figure.starts_with([MINUS, '–']) { figure } else { format!("+{figure}") }
+    if figure == "0" || figure.starts_with(['-', MINUS, '–']) { figure } else { format!("+{figure}") }
 }
 
 /// A time of so many milliseconds, in the unit that suits it.
@@ -104,7 +105,34 @@ pub(super) fn digits(value: f64) -> String {
     }
 }
 
-/// The same without zeros at its end, for numbers that are round.
+/// For the table and the summary: milliseconds to a microsecond where that is a thousandth or more of them.
+pub(super) fn plain(value: f64) -> String {
+    let places = match value.abs() {
+        size if size < 10.0 => 3,
+        size if size < 100.0 => 2,
+        _ => 1,
+    };
+    let shown = format!("{value:.places$}");
+    // What rounds to nothing has no sign.
+    if shown.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0') { shown } else { shown.replace('-', "") }
+}
+
+/// The same with its sign.
+pub(super) fn signed(value: f64) -> String {
+    plus(plain(value))
+}
+
+/// The same of both ends of an interval.
+pub(super) fn range(low: f64, high: f64) -> String {
+    format!("{} to {}", signed(low), signed(high))
+}
+
+/// A value that there may not be, for a column.
+pub(super) fn cell(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), plain)
+}
+
+/// [`digits`] without zeros at its end, for numbers that are round.
 pub(super) fn round(value: f64) -> String {
     let text = digits(value);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
@@ -180,6 +208,15 @@ mod tests {
         ] {
             assert_eq!(digits(value), shown, "{value}");
         }
+    }
+
+    #[test]
+    fn in_one_unit_no_microsecond_is_lost_that_counts() {
+        let shown = [1.2345, 12.345, 123.45, -0.0004, 0.0].map(plain);
+        assert_eq!(shown, ["1.234", "12.35", "123.5", "0.000", "0.000"]);
+        assert_eq!([-0.0004, -0.5, 0.175].map(signed), ["+0.000", "-0.500", "+0.175"]);
+        assert_eq!(range(-13.0, 2.0), "-13.00 to +2.000");
+        assert_eq!([None, Some(0.5)].map(cell), ["–", "0.500"]);
     }
 
     #[test]

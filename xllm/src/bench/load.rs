@@ -23,6 +23,7 @@ use super::{
     record::{End, Record},
     result::{Load, Outcome, Route},
     schedule::{draw, order, sends},
+    values::ms,
 };
 use crate::transport::Transport;
 
@@ -202,7 +203,7 @@ async fn probe(lags: Arc<Mutex<Vec<f64>>>) {
     loop {
         let due = Instant::now() + PROBE;
         tokio::time::sleep_until(due.into()).await;
-        let lag = due.elapsed().as_secs_f64() * 1e3;
+        let lag = ms(due.elapsed());
         lags.lock().unwrap_or_else(PoisonError::into_inner).push((lag - 1.0).max(0.0));
     }
 }

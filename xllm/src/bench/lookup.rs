@@ -4,13 +4,24 @@ use std::collections::HashMap;
 
 use super::{
     metric::Metric,
-    result::{Distribution, Route, RouteResult, Step},
+    result::{Difference, Distribution, Results, Route, RouteResult, Statistic, Step, Warning},
     stats::Known,
 };
+
+impl Results {
+    /// The step that a warning is about, where there are several.
+    pub(super) fn place(&self, warning: &Warning) -> Option<&Step> {
+        self.steps.get(usize::try_from(warning.step?).ok()?).filter(|_| self.steps.len() > 1)
+    }
+}
 
 impl Step {
     pub(super) fn route(&self, route: Route) -> Option<&RouteResult> {
         self.routes.iter().find(|result| result.route == route)
+    }
+
+    pub(super) fn difference(&self, metric: Metric, statistic: Statistic) -> Option<&Difference> {
+        self.differences.iter().find(|difference| difference.metric == metric && difference.statistic == statistic)
     }
 
     /// A metric of every request of a route that has one.

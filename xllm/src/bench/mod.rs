@@ -6,19 +6,20 @@
 //!                       ─► schedule        when to send what
 //!               ─► reader ─► digest ─► tokens, values     reads what was kept, when nothing is measured
 //!               ─► step ─► bootstrap, split, stats        works a step out
+//!               ─► vain                   whose doing it was if nothing was answered
 //!     ─► live ─► progress                  shows the run while it runs
 //!     ─► stop ─► progress                  what a signal ends
-//!     ─► vain                              why nothing was answered
 //!     ─► summary                           says in words what was found
 //!     ─► leave ─► keep, table, csv, report shows what was found, and leaves it in files
 //! ```
 //!
 //! `record` is what was observed, `result` the document that all output is drawn from, `metric` what its names mean, `progress`
-//! how far a run is; `lookup` finds things in the document, `format` is how figures are shown.
+//! how far a run is; `lookup` finds things in the document, `format` is how figures are shown, `cost` what measuring took, in words.
 
 mod added;
 mod bootstrap;
 pub(crate) mod call;
+mod cost;
 mod cpu;
 mod csv;
 mod data;

@@ -1,10 +1,10 @@
 //! What was found, in sentences. Pure.
 
 use super::{
-    added::Added,
-    format::load,
+    added::{Added, Finding},
+    format::{load, plain, range, signed, time},
     metric::Metric,
-    result::{Difference, Parameters, RouteResult, Statistic, Step},
+    result::{Difference, Parameters, Results, Route, RouteResult, Statistic, Step},
 };
 
 /// The sentences of all steps, the first step's first.
@@ -42,20 +42,19 @@ fn of_step(parameters: &Parameters, step: &Step, several: bool) -> Vec<String> {
 /// `The proxy adds 0.18 ms to the first token: +0.15 to +0.21 ms`
 fn adds(found: &Difference, what: &str) -> String {
     let Difference { estimate, low, high, .. } = *found;
-    let range = format!("{} to {} ms", signed(low), signed(high));
-    if low > 0.0 {
-        format!("The proxy adds {} ms to {what}: {range}", plain(estimate))
-    } else if high < 0.0 {
-        format!("The proxy takes {} ms off {what}: {range}", plain(-estimate))
-    } else {
-        format!("The proxy adds nothing to {what} that could be told from chance: {} ms, {range}", signed(estimate))
+    let range = format!("{} ms", range(low, high));
+    match Finding::of(found) {
+        Finding::Slower => format!("The proxy adds {} ms to {what}: {range}", plain(estimate)),
+        Finding::Faster => format!("The proxy takes {} ms off {what}: {range}", plain(-estimate)),
+        Finding::Unclear => {
+            format!("The proxy adds nothing to {what} that could be told from chance: {} ms, {range}", signed(estimate))
+        }
     }
 }
 
 fn alone(route: &RouteResult) -> String {
-    let find = |metric| route.metrics.iter().find(|found| found.metric == metric);
     let name = route.route.name();
-    match find(Metric::Ttft).zip(find(Metric::E2e)) {
+    match route.distribution(Metric::Ttft).zip(route.distribution(Metric::E2e)) {
         Some((first, end)) => format!(
             "Of {} {name} requests, half had their first token within {} ms and their end within {} ms, nine in ten within {} and {} ms.",
             route.counts.done,
@@ -68,25 +67,34 @@ fn alone(route: &RouteResult) -> String {
     }
 }
 
-/// Milliseconds to a microsecond where that is a thousandth or more of them.
-pub(super) fn plain(value: f64) -> String {
-    let size = value.abs();
-    let digits = if size < 10.0 {
-        3
-    } else if size < 100.0 {
-        2
-    } else {
-        1
+/// The one sentence at the top of a page, to be quoted: what [`sentences`] say of the first step, without the intervals, which the
+/// page shows beside it.
+pub(super) fn headline(results: &Results) -> String {
+    let Some(added) = results.steps.first().map(Added::of) else {
+        return "Nothing was measured.".to_owned();
     };
-    let shown = format!("{value:.digits$}");
-    // What rounds to nothing has no sign.
-    if shown.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0') { shown } else { shown.replace('-', "") }
-}
-
-/// The same with its sign.
-pub(super) fn signed(value: f64) -> String {
-    let shown = plain(value);
-    if shown.starts_with('-') { shown } else { format!("+{shown}") }
+    let part = |difference: &Difference, what: &str| {
+        let size = time(difference.estimate.abs());
+        match Finding::of(difference) {
+            Finding::Slower => ("adds", format!("{size} to {what}")),
+            Finding::Faster => ("takes", format!("{size} off {what}")),
+            Finding::Unclear => ("shows no clear effect", format!("on {what}")),
+        }
+    };
+    let first = added.first.map(|difference| part(difference, "the first token"));
+    let later = added.later.map(|difference| {
+        part(difference, if difference.metric == Metric::TokenDelay { "each later one" } else { "the time between tokens" })
+    });
+    match (first, later) {
+        (Some((verb, one)), Some((other, two))) if verb == other => format!("The proxy {verb} {one} and {two}."),
+        (Some((verb, one)), Some((other, two))) => format!("The proxy {verb} {one} and {other} {two}."),
+        (Some((verb, one)), None) => format!("The proxy {verb} {one}."),
+        (None, _) => match results.parameters.routes.as_slice() {
+            [Route::Direct] => "Only the direct route was measured.".to_owned(),
+            [Route::Proxied] => "Only the route through the proxy was measured.".to_owned(),
+            _ => "Too few pairs were answered to say what the proxy adds.".to_owned(),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +110,6 @@ mod tests {
     fn what_could_be_chance_is_called_that() {
         assert_eq!(adds(&found(0.175, 0.15, 0.2), "x"), "The proxy adds 0.175 ms to x: +0.150 to +0.200 ms");
         assert_eq!(adds(&found(-12.5, -13.0, -12.0), "x"), "The proxy takes 12.50 ms off x: -13.00 to -12.00 ms");
-        assert_eq!((plain(-0.0004).as_str(), signed(-0.0004).as_str(), signed(-0.5).as_str()), ("0.000", "+0.000", "-0.500"));
         let chance = adds(&found(0.01, -0.1, 0.12), "x");
         assert_eq!(chance, "The proxy adds nothing to x that could be told from chance: +0.010 ms, -0.100 to +0.120 ms");
     }

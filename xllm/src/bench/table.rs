@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{
-    format::load,
+    cost,
+    format::{cell, load, plain, range, signed},
     metric::Metric,
     result::{Difference, Distribution, Parts, Percentiles, Results, RouteResult, Statistic, Step},
-    summary::{plain, signed},
 };
 
 /// Columns of text.
@@ -46,12 +46,11 @@ fn all(text: &mut String, results: &Results) -> std::fmt::Result {
                 plain(split.one_way_estimate)
             )?;
         }
-        tool(text, step)?;
+        writeln!(text)?;
+        paragraph(text, &cost::sentence(step), 2)?;
     }
     for warning in &results.warnings {
-        let step = warning.step.filter(|_| results.steps.len() > 1);
-        let step = step.and_then(|step| results.steps.get(usize::try_from(step).ok()?));
-        let at = step.map_or_else(String::new, |step| format!("at {}: ", load(&step.load)));
+        let at = results.place(warning).map_or_else(String::new, |step| format!("at {}: ", load(&step.load)));
         paragraph(text, &format!("! {at}{}", warning.text), 2)?;
     }
     Ok(())
@@ -90,13 +89,8 @@ fn counts(text: &mut String, step: &Step) -> std::fmt::Result {
 fn metrics(text: &mut String, step: &Step) -> std::fmt::Result {
     writeln!(text, "\n  {:<40}{:>9} {:>9} {:>9} {:>9} {:>9}", "", "p50", "p90", "p99", "p99.9", "max")?;
     for metric in Metric::ALL.iter().filter(|metric| !LEFT_OUT.contains(metric)) {
-        let found: Vec<_> = step
-            .routes
-            .iter()
-            .filter_map(|route| Some((route.route, route.metrics.iter().find(|found| found.metric == *metric)?)))
-            .collect();
-        let added =
-            step.differences.iter().find(|found| found.metric == *metric && found.statistic == Statistic::MedianOfDifferences);
+        let found: Vec<_> = step.routes.iter().filter_map(|route| Some((route.route, route.distribution(*metric)?))).collect();
+        let added = step.difference(*metric, Statistic::MedianOfDifferences);
         if found.is_empty() && added.is_none() {
             continue;
         }
@@ -105,8 +99,8 @@ fn metrics(text: &mut String, step: &Step) -> std::fmt::Result {
             writeln!(text, "    {:<38}{}", route.name(), row(values))?;
         }
         if let Some(Difference { estimate, low, high, pairs, .. }) = added {
-            let range = format!("{} to {}", signed(*low), signed(*high));
-            writeln!(text, "    {:<38}{:>9}  ({range}, {pairs} pairs)", "the proxy adds", signed(*estimate))?;
+            let (estimate, range) = (signed(*estimate), range(*low, *high));
+            writeln!(text, "    {:<38}{estimate:>9}  ({range}, {pairs} pairs)", "the proxy adds")?;
         }
     }
     Ok(())
@@ -114,7 +108,7 @@ fn metrics(text: &mut String, step: &Step) -> std::fmt::Result {
 
 /// Percentiles that there are values for.
 fn row(values: &Distribution) -> String {
-    values.known().map(|known| format!("{:>9}", known.value.map_or_else(|| "–".to_owned(), plain))).join(" ")
+    values.known().map(|known| format!("{:>9}", cell(known.value))).join(" ")
 }
 
 fn parts(text: &mut String, title: &str, parts: &Parts) -> std::fmt::Result {
@@ -125,39 +119,8 @@ fn parts(text: &mut String, title: &str, parts: &Parts) -> std::fmt::Result {
 }
 
 fn line(text: &mut String, title: &str, values: &Percentiles) -> std::fmt::Result {
-    let cells = values.known().map(|value| format!("{:>9}", value.map_or_else(|| "–".to_owned(), plain))).join(" ");
+    let cells = values.known().map(|value| format!("{:>9}", cell(value))).join(" ");
     writeln!(text, "    {title:<50} {cells}")
-}
-
-fn tool(text: &mut String, step: &Step) -> std::fmt::Result {
-    let tool = &step.tool;
-    let cpu = match (tool.cpu_us_per_chunk, tool.busy) {
-        (Some(cpu), Some(busy)) => format!("{cpu:.1} µs of processor time per piece, {:.0} % of a core", busy * 100.0),
-        _ => "its processor time is not known on this system".to_owned(),
-    };
-    let lag = format!("sends {}, event loop {}", late(&tool.send_lag), late(&tool.loop_lag));
-    let verdict = match tool.bottleneck {
-        true => "It was the bottleneck",
-        false if tool.send_lag.count == 0 => "Whether it was the bottleneck is not known",
-        false => "It was not the bottleneck",
-    };
-    writeln!(text)?;
-    paragraph(
-        text,
-        &format!("This program received {} pieces in {:.1} s: {cpu}; {lag}. {verdict}.", tool.chunks, step.wall_s),
-        2,
-    )
-}
-
-/// How late something was: the highest percentile that there are values for.
-fn late(lag: &Percentiles) -> String {
-    let [.., p90, p99, _] = lag.known();
-    match (p99, p90) {
-        _ if lag.count == 0 => "not known how late".to_owned(),
-        (Some(p99), _) => format!("{} ms late (p99)", plain(p99)),
-        (None, Some(p90)) => format!("{} ms late (p90)", plain(p90)),
-        (None, None) => format!("{} ms late at most", plain(lag.max)),
-    }
 }
 
 /// Wrapped at words.
@@ -208,7 +171,5 @@ mod tests {
             text.matches('–').count()
         };
         assert_eq!([0, 9, 99, 100].map(dashes), [4, 2, 1, 0]);
-        let said = [0, 9, 99, 101].map(|count| late(&short(count)));
-        assert_eq!(said, ["not known how late", "8.000 ms late at most", "88.20 ms late (p90)", "99.00 ms late (p99)"]);
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use crate::bench::{
     format::{self, load, round, whole},
     progress::{Goal, Phase, Running, Snapshot},
+    values::ms,
 };
 
 /// What "now" means for a rate: long enough that requests which end in groups do not make it jump.
@@ -130,7 +131,7 @@ pub(super) fn route(running: &Running) -> String {
 }
 
 fn time(time: Option<Duration>) -> String {
-    format::time(time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3))
+    format::time(time.map_or(f64::NAN, ms))
 }
 
 /// All of it in one line, for a log.

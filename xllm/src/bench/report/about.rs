@@ -6,8 +6,9 @@ use maud::{Markup, html};
 
 use super::tables::scrolling;
 use crate::bench::{
-    format::{counted, digits, load, percent, round, time, whole},
-    result::{Percentiles, Results, Route, Step, Tool},
+    cost::{self, Fact},
+    format::{counted, load, percent, round, whole},
+    result::{Results, Route},
 };
 
 /// What every metric means.
@@ -36,25 +37,18 @@ pub(super) fn warnings(results: &Results) -> Option<Markup> {
     if results.warnings.is_empty() && !results.interrupted {
         return None;
     }
-    let step = |index: Option<u64>| {
-        let step = results.steps.get(usize::try_from(index?).ok()?).filter(|_| results.steps.len() > 1)?;
-        Some(load(&step.load))
-    };
     Some(html! {
         aside.warnings aria-label="Warnings" {
             h2 { span aria-hidden="true" { "! " } "Read this before the figures" }
             ul {
                 @if results.interrupted { li { "The run was stopped before its end." } }
                 @for warning in &results.warnings {
-                    li { @if let Some(step) = step(warning.step) { "At " (step) ": " } (warning.text) " " code { (warning.code) } }
+                    li { @if let Some(step) = results.place(warning) { "At " (load(&step.load)) ": " } (warning.text) " " code { (warning.code) } }
                 }
             }
         }
     })
 }
-
-/// A name and what it stands for.
-type Fact = (&'static str, String);
 
 /// What was asked for, and where it was measured.
 pub(super) fn setting(results: &Results) -> Markup {
@@ -65,7 +59,7 @@ pub(super) fn setting(results: &Results) -> Markup {
                 h3 { "Machine" } (facts(machine(results)))
                 @for step in &results.steps {
                     h3 { "Cost of measuring" @if results.steps.len() > 1 { ", " (load(&step.load)) } }
-                    (facts(tool(step)))
+                    (facts(cost::facts(step)))
                 }
             }
         }
@@ -148,36 +142,6 @@ fn machine(results: &Results) -> Vec<Fact> {
     facts.push(("Program", format!("{}{}", results.generator, if machine.debug_build { ", not optimised" } else { "" })));
     facts.push(("Began", date(results.started_unix_ms)));
     facts
-}
-
-fn tool(step: &Step) -> Vec<Fact> {
-    let Tool { chunks, bytes, cpu_s, busy, cpu_us_per_chunk, send_lag, loop_lag, bottleneck } = &step.tool;
-    let mut facts = vec![("Received", format!("{}, {} bytes", counted(*chunks, "piece", "pieces"), whole(*bytes)))];
-    if let Some(seconds) = cpu_s {
-        let share = busy.map(|share| format!(", {} of a core", percent(share))).unwrap_or_default();
-        facts.push(("Processor time", format!("{} s{share}", digits(*seconds))));
-    }
-    if let Some(micros) = cpu_us_per_chunk {
-        facts.push(("For each piece", format!("{} µs", digits(*micros))));
-    }
-    facts.push(("Late sends", late(send_lag)));
-    facts.push(("Late timers", late(loop_lag)));
-    let pace = match bottleneck {
-        true => "yes: this program set the pace, not the system",
-        false if send_lag.count == 0 => "not known",
-        false => "no",
-    };
-    facts.push(("Bottleneck", pace.to_owned()));
-    facts
-}
-
-/// How late something was, as far as there are values.
-fn late(lag: &Percentiles) -> String {
-    if lag.count == 0 {
-        return "not known".to_owned();
-    }
-    let [p50, _, p99, max] = lag.known().map(|value| time(value.unwrap_or(f64::NAN)));
-    format!("p50 {p50}, p99 {p99}, at most {max}")
 }
 
 /// A moment in UTC.

@@ -6,10 +6,11 @@ use super::{
     bins::Bins,
     chart::{Area, at, bottom_axis, drawing, left_axis, text_width, time_ticks},
     curve::ratio,
-    headline::{Finding, interval},
+    headline::interval,
     scale::{Scale, count, extent},
 };
 use crate::bench::{
+    added::Finding,
     format::{self, added, counted, percent, tick, whole},
     metric::Metric,
     result::{Difference, Results, Statistic, Step},

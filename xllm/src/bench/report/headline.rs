@@ -3,61 +3,12 @@
 use maud::{Markup, html};
 
 use crate::bench::{
-    added::Added,
+    added::{Added, Finding},
     format::{Unit, added, counted, load, percent, time},
     metric::Metric,
     result::{Difference, Results, Route, Step},
+    summary,
 };
-
-/// What an interval says about a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
-    /// All of it is above zero.
-    Slower,
-    /// All of it is below.
-    Faster,
-    /// It holds zero.
-    Unclear,
-}
-
-impl Finding {
-    pub(super) fn of(difference: &Difference) -> Self {
-        match difference {
-            difference if difference.low > 0.0 => Self::Slower,
-            difference if difference.high < 0.0 => Self::Faster,
-            _ => Self::Unclear,
-        }
-    }
-}
-
-/// The sentence at the top.
-pub(super) fn sentence(results: &Results) -> String {
-    let Some(added) = results.steps.first().map(Added::of) else {
-        return "Nothing was measured.".to_owned();
-    };
-    let part = |difference: &Difference, what: &str| {
-        let size = time(difference.estimate.abs());
-        match Finding::of(difference) {
-            Finding::Slower => ("adds", format!("{size} to {what}")),
-            Finding::Faster => ("takes", format!("{size} off {what}")),
-            Finding::Unclear => ("shows no clear effect", format!("on {what}")),
-        }
-    };
-    let first = added.first.map(|difference| part(difference, "the first token"));
-    let later = added.later.map(|difference| {
-        part(difference, if difference.metric == Metric::TokenDelay { "each later one" } else { "the time between tokens" })
-    });
-    match (first, later) {
-        (Some((verb, one)), Some((other, two))) if verb == other => format!("The proxy {verb} {one} and {two}."),
-        (Some((verb, one)), Some((other, two))) => format!("The proxy {verb} {one} and {other} {two}."),
-        (Some((verb, one)), None) => format!("The proxy {verb} {one}."),
-        (None, _) => match results.parameters.routes.as_slice() {
-            [Route::Direct] => "Only the direct route was measured.".to_owned(),
-            [Route::Proxied] => "Only the route through the proxy was measured.".to_owned(),
-            _ => "Too few pairs were answered to say what the proxy adds.".to_owned(),
-        },
-    }
-}
 
 /// How far the sentence can be trusted: a mark and a word that need no colour, and why.
 fn verdict(results: &Results) -> (&'static str, &'static str, &'static str) {
@@ -87,7 +38,7 @@ fn verdict(results: &Results) -> (&'static str, &'static str, &'static str) {
 pub(super) fn head(results: &Results) -> Markup {
     let (mark, word, why) = verdict(results);
     html! {
-        h1 { (sentence(results)) }
+        h1 { (summary::headline(results)) }
         p.verdict {
             strong { span.sign aria-hidden="true" { (mark) } " " (word) ". " } (why)
             @if !results.warnings.is_empty() { " Mind the warnings below." }

@@ -32,6 +32,7 @@ use super::{
     format,
     metric::Metric,
     result::{Results, Route, Step},
+    summary,
 };
 
 #[cfg(test)]
@@ -44,7 +45,7 @@ const STYLE: &str = include_str!("style.css");
 /// The page. It holds whatever the result holds: no prompts, answers or keys.
 pub(crate) fn render(results: &Results) -> String {
     let asked = &results.parameters;
-    let title = headline::sentence(results);
+    let title = summary::headline(results);
     html! {
         (DOCTYPE)
         html lang="en" {
