@@ -10,6 +10,8 @@
 //!    proto             the core: bytes, `now` and randomness in; bytes, events and deadlines out
 //! ```
 //!
+//! Beside them `log`, with which both programs write their log; it imports none of the others.
+//!
 //! The wire is described in `protocol.md`, whose sections the comments cite as "section 4.2". Without default features only
 //! [`proto`] and [`http`] are built, and no runtime is in the dependency tree.
 
@@ -19,6 +21,8 @@ pub mod client;
 #[cfg_attr(not(all(feature = "client", feature = "server")), allow(dead_code, reason = "each shell uses its part"))]
 mod driver;
 pub mod http;
+#[cfg(feature = "server")]
+pub mod log;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod server;

@@ -13,9 +13,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
-use xllm_proxy::server::{
-    Config, Keys, Server, Workers,
-    keys::{KeyFolder, KeysError},
+use xllm_proxy::{
+    log::{self, Lines, Log},
+    server::{
+        Config, Keys, Server, Workers,
+        keys::{KeyFolder, KeysError},
+    },
 };
 
 /// Where packages put the configuration.
@@ -113,8 +116,9 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     match &cli.command {
         None => {
             let config = load(options)?;
-            start_logging(options)?;
-            serve(config)
+            // Dropped last: what goes wrong is said by `main`, behind all that was logged.
+            let log = start_logging(options)?;
+            serve(config, log.lines())
         }
         Some(Command::Check) => check(&load(options)?),
         Some(Command::Client(command)) => Ok(client(&key_folder(&load(options)?)?, command)?),
@@ -154,21 +158,22 @@ fn key_folder(config: &Config) -> Result<KeyFolder, &'static str> {
         .ok_or("there is no home folder to keep keys in; name a folder with --data-dir")
 }
 
-fn start_logging(options: &Options) -> Result<(), Box<dyn Error>> {
+fn start_logging(options: &Options) -> Result<Log, Box<dyn Error>> {
     let filter = EnvFilter::try_new(&options.log).map_err(|error| format!("--log: {error}"))?;
+    let log = Log::start();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log::with_losses(filter))
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none())
-        .with_writer(std::io::stderr);
+        .with_writer(log.lines().clone());
     match options.log_format {
         LogFormat::Human => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(log)
 }
 
-fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>> {
     let folder = key_folder(&config)?;
     // Before the keys are read: a change while the server starts is then taken up as well.
     let stamp = folder.stamp();
@@ -188,10 +193,12 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         let watch = tokio::spawn(watch_clients(folder, stamp, keys));
         let stop = async {
             stop_signal().await;
+            let lines = lines.clone();
             // Whoever asks a second time does not want to wait for what is under way.
-            tokio::spawn(async {
+            tokio::spawn(async move {
                 stop_signal().await;
                 warn!("stopped at once, at the second request");
+                lines.settle();
                 std::process::exit(1);
             });
         };

@@ -10,6 +10,7 @@ mod answers;
 mod bodies;
 mod cuts;
 mod keys;
+mod log;
 mod records;
 mod refusals;
 mod refused_streams;

@@ -6,11 +6,12 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use mock_llm::MockLlm;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use xllm_proxy::{
     client::{Builder, Client},
     proto::Credential,
@@ -26,6 +27,8 @@ pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) credential: Credential,
     log: watch::Receiver<Vec<String>>,
+    /// Held while a line of the log is read.
+    reading: Arc<Mutex<()>>,
     folder: TempDir,
 }
 
@@ -59,12 +62,15 @@ impl Served {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let (lines, log) = watch::channel(Vec::new());
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let reading = Arc::<Mutex<()>>::default();
+        let turn = reading.clone();
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                drop(turn.blocking_lock());
                 lines.send_modify(|lines| lines.push(line));
             }
         });
-        let mut served = Self { child, address: ([127, 0, 0, 1], 0).into(), credential, log, folder };
+        let mut served = Self { child, address: ([127, 0, 0, 1], 0).into(), credential, log, reading, folder };
         let line = served.logged(&["serving listen="]).await;
         let (_, rest) = line.split_once("listen=").expect("an address");
         served.address = rest.split(' ').next().unwrap_or_default().parse().expect("an address");
@@ -88,6 +94,11 @@ impl Served {
     /// All that was logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.borrow().join("\n")
+    }
+
+    /// From now on the log is not read, until this is dropped.
+    pub(crate) async fn unread(&self) -> OwnedMutexGuard<()> {
+        self.reading.clone().lock_owned().await
     }
 
     pub(crate) fn pid(&self) -> u32 {
