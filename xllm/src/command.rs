@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
+use xllm_proxy::log::Log;
 
 use crate::{
     args::{ChatArgs, Cli, Command, ConnectionArgs},
@@ -18,15 +19,15 @@ use crate::{
     transport::Transport,
 };
 
-/// Runs the command and reports its failure.
-pub(crate) async fn run(cli: Cli) -> Exit {
+/// Runs the command and reports its failure. `log` is that of a gateway, once it has begun.
+pub(crate) async fn run(cli: Cli, log: &mut Option<Log>) -> Exit {
     let env = Env::of_process();
     let result = match cli.command {
         None if cli.chat.init => init::run(&cli.chat).and_then(|text| print(&text)),
         None => chat(&cli.chat, &env).await,
         Some(Command::Demo(args)) => demo::run(&args, &env).await,
         Some(Command::Gateway(args)) => match configured(&args.connection, &env) {
-            Ok(config) => gateway::run(&args, &config, &env).await,
+            Ok(config) => gateway::run(&args, &config, &env, log).await,
             Err(failure) => Err(failure),
         },
         // The demonstration needs no configuration, be it a broken one.
@@ -50,7 +51,12 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         // Boxed: it is a large future, and one of many commands.
         Some(Command::Doctor(args)) => Box::pin(doctor::run(&args, &env)).await,
     };
-    result.unwrap_or_else(|failure| failed(&failure))
+    result.unwrap_or_else(|failure| {
+        if let Some(log) = log {
+            log.lines().settle();
+        }
+        failed(&failure)
+    })
 }
 
 /// Reports a failure.

@@ -57,9 +57,11 @@ fn main() -> Exit {
         Some(args::Command::Gateway(_)) => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
+    // Dropped last, when all that could write to it has ended.
+    let mut log = None;
     match runtime.enable_all().build() {
         Ok(runtime) => {
-            let exit = runtime.block_on(command::run(cli));
+            let exit = runtime.block_on(command::run(cli, &mut log));
             runtime.shutdown_timeout(FAREWELL);
             exit
         }

@@ -35,7 +35,10 @@ use std::{
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
-use xllm_proxy::client::Client;
+use xllm_proxy::{
+    client::Client,
+    log::{self, Log},
+};
 
 use crate::{
     args::GatewayArgs,
@@ -57,10 +60,11 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Variables by which programs send their requests to an HTTP proxy.
 const HTTP_PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// Runs it until it is told to stop, or until its program ends.
-pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env) -> Result<Exit, Failure> {
+/// Runs it until it is told to stop, or until its program ends. The log is left to the caller: what ends with the runtime is
+/// logged, too.
+pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env, log: &mut Option<Log>) -> Result<Exit, Failure> {
     let settings = Settings::new(args, config, env)?;
-    log(args, env);
+    let log = log.insert(start_log(args, env));
     settings.remarks.iter().for_each(|remark| warn!("{remark}"));
     let client = Client::builder(&settings.proxy_url, credential::parse(&settings.proxy_key)?)
         .map_err(|error| Failure::usage(error.to_string()))?
@@ -70,6 +74,8 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env) -> Resul
     let listener = bind(settings.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::usage(format!("cannot listen: {error}")))?;
     greet(&client, &settings.proxy_url).await?;
+    // Before the screen is written to in another way, or is the program's.
+    log.lines().settle();
     let (links, placeholders) = (settings.links(address), settings.placeholders(env));
     let page = page(&links, &settings.others());
     if args.command.is_empty() {
@@ -184,7 +190,7 @@ fn surroundings(env: &Env, links: Vec<(String, String)>, placeholders: Vec<(Stri
 }
 
 /// The log goes to stderr: failures, with `-v` every request. While a program runs it is the program's screen.
-fn log(args: &GatewayArgs, env: &Env) {
+fn start_log(args: &GatewayArgs, env: &Env) -> Log {
     let default = match (args.connection.verbose, args.command.is_empty()) {
         (true, _) => "info",
         (false, true) => "warn,xllm_proxy=info",
@@ -192,7 +198,10 @@ fn log(args: &GatewayArgs, env: &Env) {
     };
     let filter = env.get("XLLM_LOG").unwrap_or(default);
     let ansi = io::stderr().is_terminal() && env.get("NO_COLOR").is_none();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_target(false);
+    let filter = log::with_losses(EnvFilter::new(filter));
+    let log = Log::start();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     // In a test another may be set.
-    let _ = subscriber.with_ansi(ansi).with_writer(io::stderr).try_init();
+    let _ = subscriber.with_ansi(ansi).with_writer(log.lines().clone()).try_init();
+    log
 }

@@ -8,6 +8,7 @@ mod guard;
 mod headers;
 mod heartbeat;
 mod keys;
+mod log;
 mod program;
 mod refusals;
 mod routes;

@@ -251,10 +251,19 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) async fn of(mut command: Command) -> Self {
+    pub(crate) async fn of(command: Command) -> Self {
+        Self::read(command, |child| Said::of(child.stderr.take().expect("piped"))).await
+    }
+
+    /// One whose stderr is left in the child, and read by nobody.
+    pub(crate) async fn unread(command: Command) -> Self {
+        Self::read(command, |_| Said::of(tokio::io::empty())).await
+    }
+
+    async fn read(mut command: Command, stderr: impl FnOnce(&mut Child) -> Said) -> Self {
         let mut child = command.spawn().expect("the command starts");
         let mut stdout = Said::of(child.stdout.take().expect("piped"));
-        let stderr = Said::of(child.stderr.take().expect("piped"));
+        let stderr = stderr(&mut child);
         let link = soon(stdout.0.wait_for(|said| said.ends_with(b"\n"))).await;
         let Ok(link) = link.map(|said| String::from_utf8_lossy(&said).into_owned()) else {
             panic!("it ended with {:?}", stderr.now())
