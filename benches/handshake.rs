@@ -1,13 +1,16 @@
 //! What a session's beginning costs: the hellos, each side alone and both together. No IO, one thread.
 #![allow(missing_docs, reason = "the macros of criterion write functions")]
 
+mod support;
+
 use core::time::Duration;
 use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use support::{client, configs, credential, psk, server, server_key};
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Connection, Credential, Event, KeyId, Profile, Psk, ServerConfig, ServerKey,
+    AES_GCM, Credential, Event, Profile,
     crypto::Secret,
     handshake::{Initiator, Responder, ServerHello},
     limits,
@@ -16,24 +19,13 @@ use xllm_proxy::proto::{
 const NOW: Duration = Duration::from_secs(1000);
 const UNIX_MS: u64 = 1_795_435_200_000;
 
-fn psk() -> Psk {
-    Secret::new([2; 32])
-}
-
-fn server_key() -> ServerKey {
-    ServerKey::new(Secret::new([9; 32]))
-}
-
-fn credential() -> Credential {
-    Credential { key_id: KeyId([1; 16]), psk: psk(), server: *server_key().public() }
-}
-
 fn start(credential: &Credential) -> (Initiator, [u8; limits::HELLO]) {
     Initiator::start(credential, Profile::Pad, Secret::new([3; 32]), &AES_GCM).expect("starts")
 }
 
 fn hellos(c: &mut Criterion) {
-    let (key, credential) = (server_key(), credential());
+    let key = server_key();
+    let credential = credential(&key);
     let open = |hello| Responder::open(hello, &key, Secret::new([4; 32]), &AES_GCM);
     let said = ServerHello {
         profile: Profile::Pad,
@@ -65,28 +57,11 @@ fn hellos(c: &mut Criterion) {
 
 /// From two fresh ends to the first record that proves the client's key.
 fn session(c: &mut Criterion) {
-    let server_config = ServerConfig {
-        key: server_key(),
-        profile: Profile::Off,
-        exchanges: 256,
-        credit: 1 << 20,
-        buffered: 1 << 23,
-        hello_time: limits::HELLO_TIME,
-        keep_alive: limits::SERVER_KEEP_ALIVE,
-        idle: Duration::from_mins(10),
-    };
-    let client_config = ClientConfig {
-        credential: credential(),
-        profile: Profile::Pad,
-        hello_time: limits::HELLO_TIME,
-        keep_alive: limits::CLIENT_KEEP_ALIVE,
-    };
+    let (near, far) = configs();
     c.bench_function("session, both sides", |b| {
         b.iter(|| {
-            let mut client = Connection::client(client_config.clone(), Secret::new([3; 32]), NOW, &AES_GCM)
-                .expect("the credential is usable");
-            let mut server =
-                Connection::server(server_config.clone(), Secret::new([4; 32]), Secret::new([5; 32]), NOW, &AES_GCM);
+            let mut client = client(near.clone(), NOW, &AES_GCM);
+            let mut server = server(far.clone(), NOW, &AES_GCM);
             let mut wire = BytesMut::with_capacity(1024);
             client.poll_transmit(NOW, &mut wire);
             server.receive(NOW, &mut wire);

@@ -8,11 +8,14 @@
 //! Needs valgrind. Its processor has AES instructions and no wide vectors, whatever the machine has.
 #![allow(missing_docs, reason = "a program")]
 
+mod support;
+
 use std::{env, fmt::Write as _, fs, hint::black_box, path::Path, process::Command, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use support::{client, configs, psk, server};
 use xllm_proxy::proto::{
-    AES_GCM, AWS_LC, ClientConfig, Connection, Credential, Event, KeyId, Profile, Role, ServerConfig, ServerKey,
+    AES_GCM, AWS_LC, Connection, Event, Profile, Role,
     crypto::{Secret, Suite},
     frame::{self, BodyLength, Frame, Header, Mode, Policy, Request, Response},
     keys::Schedule,
@@ -136,28 +139,11 @@ impl Pair {
     }
 
     fn new() -> Self {
-        let key = ServerKey::new(Secret::new([9; 32]));
-        let credential = Credential { key_id: KeyId([1; 16]), psk: Secret::new([2; 32]), server: *key.public() };
         let now = Duration::ZERO;
-        let client = ClientConfig {
-            credential,
-            profile: Profile::Pad,
-            hello_time: limits::HELLO_TIME,
-            keep_alive: limits::CLIENT_KEEP_ALIVE,
-        };
-        let server = ServerConfig {
-            key,
-            profile: Profile::Off,
-            exchanges: 256,
-            credit: 1 << 20,
-            buffered: 1 << 23,
-            hello_time: limits::HELLO_TIME,
-            keep_alive: limits::SERVER_KEEP_ALIVE,
-            idle: Duration::from_mins(10),
-        };
+        let (near, far) = configs();
         Self {
-            client: Connection::client(client, Secret::new([3; 32]), now, &AWS_LC).expect("a usable credential"),
-            server: Connection::server(server, Secret::new([4; 32]), Secret::new([5; 32]), now, &AWS_LC),
+            client: client(near, now, &AWS_LC),
+            server: server(far, now, &AWS_LC),
             wires: [BytesMut::with_capacity(1 << 17), BytesMut::with_capacity(1 << 17)],
             now,
         }
@@ -173,7 +159,7 @@ impl Pair {
             self.server.receive(self.now, up);
             while let Some(event) = self.server.poll_event() {
                 if matches!(event, Event::Hello(_)) {
-                    self.server.answer_hello(Some(&Secret::new([2; 32])), 0).expect("a hello waits");
+                    self.server.answer_hello(Some(&psk()), 0).expect("a hello waits");
                 }
             }
             moved |= self.server.poll_transmit(self.now, down);
