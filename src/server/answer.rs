@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::failure::body_failed;
+use super::{failure::body_failed, tap, upstream::Stream};
 use crate::proto::{
     Code, Fault,
     frame::{Notice, is_bodiless},
@@ -23,7 +23,7 @@ use crate::proto::{
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     headers: HeaderMap,
-    body: Incoming,
+    body: tap::Body<Stream>,
     pub(super) trailers: HeaderMap,
     /// It has no body, whatever its head says of a length.
     pub(super) bodiless: bool,
@@ -33,7 +33,7 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn new(answer: http::Response<Incoming>, to_head: bool, stall: Duration) -> Self {
         let bodiless = is_bodiless(to_head, answer.status().as_u16());
-        let (parts, body) = answer.into_parts();
+        let (parts, body) = tap::Body::split(answer, bodiless);
         let (status, headers) = (parts.status, parts.headers);
         Self { status, headers, body, trailers: HeaderMap::new(), bodiless, stall: Stall::new(stall) }
     }

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, io, iter, time::Duration};
 
 use hyper_util::client::legacy;
 
-use super::address::ResolveError;
+use super::{address::ResolveError, tap::BodyError};
 use crate::proto::{Code, Fault, frame::Notice};
 
 type Cause = dyn StdError + 'static;
@@ -69,7 +69,7 @@ pub(super) fn call_failed(error: &legacy::Error, host: &str, connect: Duration) 
 }
 
 /// What a failure in the middle of the response body means.
-pub(super) fn body_failed(error: &hyper::Error) -> Notice {
+pub(super) fn body_failed(error: &BodyError) -> Notice {
     broke(error, "in the middle of its answer")
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! run ─► accept ─► relay ─► answer, upload, upstream, failure ─► address
 //!          │  │      └─► origins
-//!          │  └─► worker ─► upstream
+//!          │  └─► worker ─► upstream ─► tap
 //!          └─► keys, config
 //! ```
 
@@ -15,6 +15,7 @@ mod failure;
 pub mod keys;
 pub mod origins;
 mod relay;
+mod tap;
 mod upload;
 mod upstream;
 mod worker;

@@ -29,6 +29,7 @@ use super::{
     config::{Config, ConfigError},
     failure,
     origins::Verdict,
+    tap::Tapped,
     upload::Upload,
 };
 use crate::{proto::limits::HEADER_FIELDS, tls};
@@ -194,6 +195,9 @@ impl Settings {
     }
 }
 
+/// A connection to an upstream.
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
 /// Connects within a time that name, TCP and TLS share.
 #[derive(Clone, Debug)]
 struct Connector {
@@ -202,7 +206,7 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Tapped<Stream>;
     type Error = Box<dyn StdError + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -212,6 +216,9 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, origin: Uri) -> Self::Future {
         let connection = timeout(self.limit, self.connector.call(origin));
-        Box::pin(async { connection.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) })
+        Box::pin(async {
+            let connection = connection.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+            connection.map(Tapped::new)
+        })
     }
 }

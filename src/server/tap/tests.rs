@@ -1,0 +1,260 @@
+use std::{future::poll_fn, time::Duration};
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+    task::{JoinHandle, yield_now},
+    time::timeout,
+};
+
+use super::*;
+
+type Io = TokioIo<DuplexStream>;
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a program sees of an answer.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    NoAnswer,
+    Answer { status: u16, body: Vec<u8>, trailers: usize, end: Result<(), io::ErrorKind> },
+}
+
+/// A connection of the HTTP library, with a tap or without, and the upstream's end of it.
+struct Line {
+    library: SendRequest<Empty<Bytes>>,
+    origin: Option<Origin<Io>>,
+    upstream: JoinHandle<DuplexStream>,
+}
+
+impl Line {
+    async fn open(with_tap: bool) -> Self {
+        let (near, upstream) = duplex(1 << 20);
+        let near = Tapped::new(TokioIo::new(near));
+        let origin = with_tap.then(|| Origin(Arc::downgrade(&near.0)));
+        if !with_tap {
+            near.lock().stage = Stage::Through;
+        }
+        let (library, connection) = handshake(near).await.expect("no bytes are needed for it");
+        tokio::spawn(connection);
+        Self { library, origin, upstream: tokio::spawn(async { upstream }) }
+    }
+
+    /// Asks, and has the upstream answer with these bytes in pieces of these sizes, and then close if it should.
+    async fn ask(&mut self, method: &str, answer: &[u8], pieces: &[usize], close: bool) -> Seen {
+        let request = Request::builder().method(method).uri("/").header("host", "h").body(Empty::new()).expect("a request");
+        let upstream = std::mem::replace(&mut self.upstream, tokio::spawn(std::future::pending()));
+        let upstream = upstream.await.expect("it does not fail");
+        self.upstream = tokio::spawn(say(upstream, answer.to_vec(), pieces.to_vec(), close));
+        self.library.ready().await.expect("the connection is open");
+        let Ok(mut response) = self.library.send_request(request).await else { return Seen::NoAnswer };
+        self.origin.clone().map(|origin| response.extensions_mut().insert(origin));
+        let status = response.status();
+        let bodiless = method == "HEAD" || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let (_, mut body) = Body::<Io>::split(response, bodiless);
+        let (mut bytes, mut trailers, mut end) = (Vec::new(), 0, Ok(()));
+        while let Some(frame) = body.frame().await {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => bytes.extend_from_slice(&data),
+                Ok(Err(frame)) => trailers += frame.into_trailers().map_or(0, |fields| fields.len()),
+                Err(error) => {
+                    end = Err(kind(&error));
+                    break;
+                }
+            }
+        }
+        Seen::Answer { status: status.as_u16(), body: bytes, trailers, end }
+    }
+}
+
+async fn say(mut upstream: DuplexStream, answer: Vec<u8>, pieces: Vec<usize>, close: bool) -> DuplexStream {
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"\r\n\r\n") {
+        asked.push(upstream.read_u8().await.expect("a request"));
+    }
+    let mut rest = &*answer;
+    for piece in pieces.into_iter().chain([usize::MAX]) {
+        let (now, later) = rest.split_at(piece.min(rest.len()));
+        rest = later;
+        // Whoever reads may have found fault with it already.
+        let _ = upstream.write_all(now).await;
+        // All others have their turns, some of them more than one.
+        for _ in 0..4 {
+            yield_now().await;
+        }
+    }
+    if close {
+        let _ = upstream.shutdown().await;
+    }
+    upstream
+}
+
+/// Whether what came is no HTTP, or is missing.
+fn kind(error: &BodyError) -> io::ErrorKind {
+    let error = match error {
+        BodyError::Chunk(error) => return error.kind(),
+        BodyError::Library(error) => error,
+    };
+    let source = std::error::Error::source(error).and_then(|error| error.downcast_ref::<io::Error>());
+    match source.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::UnexpectedEof,
+    }
+}
+
+/// One answer, after which the upstream closes.
+async fn seen(with_tap: bool, method: &str, answer: &[u8], pieces: &[usize]) -> Seen {
+    let asked = async { Line::open(with_tap).await.ask(method, answer, pieces, true).await };
+    timeout(LIMIT, asked).await.unwrap_or_else(|_| panic!("this hangs: {method}, {:?}", answer.escape_ascii().to_string()))
+}
+
+fn whole(body: &str) -> Seen {
+    Seen::Answer { status: 200, body: body.into(), trailers: 0, end: Ok(()) }
+}
+
+fn chunked(body: &str) -> Vec<u8> {
+    [HEAD, body].concat().into_bytes()
+}
+
+#[tokio::test]
+async fn of_a_chunked_answer_the_library_gets_head_and_end_alone() {
+    let (near, mut upstream) = duplex(1 << 20);
+    let mut near = Tapped::new(TokioIo::new(near));
+    upstream.write_all(&chunked("5\r\nhello\r\n3\r\n, y\r\n2\r\nou\r\n0\r\nx: y\r\n\r\n")).await.expect("room");
+    let mut tap = Tap { connection: near.0.clone(), chunk: Some(Chunk::Size) };
+    let mut library = Vec::new();
+    let mut read = async |library: &mut Vec<u8>| {
+        poll_fn(|cx| {
+            let mut room = [0; 4096];
+            let mut to = ReadBuf::new(&mut room);
+            let read = Pin::new(&mut near).poll_read(cx, to.unfilled());
+            library.extend_from_slice(to.filled());
+            Poll::Ready(read.is_ready())
+        })
+        .await
+    };
+    assert!(read(&mut library).await);
+    assert!(!read(&mut library).await, "it waits");
+    assert_eq!(library.escape_ascii().to_string(), HEAD.escape_default().to_string());
+    let mut pieces = Vec::new();
+    while let Some(piece) = poll_fn(|cx| tap.poll_piece(cx)).await {
+        pieces.push(piece.expect("a chunk"));
+    }
+    assert_eq!(pieces, ["hello", ", y", "ou"]);
+    library.clear();
+    assert!(read(&mut library).await);
+    assert_eq!(library, b"0\r\nx: y\r\n\r\n");
+}
+
+#[tokio::test]
+async fn an_answer_is_the_same_however_it_is_cut() {
+    let answer = chunked("5\r\nhello\r\n0000A\r\n0123456789\r\n0\r\nx: y\r\n\r\n");
+    let expected = Seen::Answer { status: 200, body: b"hello0123456789".into(), trailers: 1, end: Ok(()) };
+    for cut in 0..answer.len() {
+        assert_eq!(seen(true, "GET", &answer, &[cut]).await, expected, "{cut}");
+    }
+    assert_eq!(seen(true, "GET", &answer, &vec![1; answer.len()]).await, expected, "byte by byte");
+}
+
+#[tokio::test]
+async fn what_is_said_ahead_of_an_answer_passes() {
+    let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
+    let answer = [early.as_bytes(), &chunked("2\r\nhi\r\n0\r\n\r\n")].concat();
+    for cut in 0..answer.len() {
+        assert_eq!(seen(true, "GET", &answer, &[cut]).await, whole("hi"), "{cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_and_serves_answers_of_all_kinds_in_turn() {
+    let known = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nknown";
+    let none = Seen::Answer { status: 204, body: Vec::new(), trailers: 0, end: Ok(()) };
+    let mut line = Line::open(true).await;
+    for _ in 0..3 {
+        assert_eq!(line.ask("GET", &chunked("2\r\nhi\r\n0\r\n\r\n"), &[], false).await, whole("hi"));
+        assert_eq!(line.ask("GET", known.as_bytes(), &[50], false).await, whole("known"));
+        assert_eq!(line.ask("HEAD", HEAD.as_bytes(), &[], false).await, whole(""));
+        assert_eq!(line.ask("GET", b"HTTP/1.1 204 No Content\r\n\r\n", &[], false).await, none);
+        assert_eq!(line.ask("GET", &chunked("2;x=y\r\nhi\r\n0\r\n\r\n"), &[3], false).await, whole("hi"));
+    }
+}
+
+#[tokio::test]
+async fn whoever_leaves_in_the_middle_closes_the_connection() {
+    let (near, upstream) = duplex(1 << 20);
+    let near = Tapped::new(TokioIo::new(near));
+    let origin = Origin(Arc::downgrade(&near.0));
+    let (mut library, connection) = handshake(near).await.expect("no bytes are needed for it");
+    tokio::spawn(connection);
+    let upstream = tokio::spawn(say(upstream, chunked("2\r\nhi\r\n"), Vec::new(), false));
+    let request = Request::builder().uri("/").header("host", "h").body(Empty::<Bytes>::new()).expect("a request");
+    let mut response = library.send_request(request).await.expect("a head");
+    response.extensions_mut().insert(origin);
+    let (_, mut body) = Body::<Io>::split(response, false);
+    assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+    drop(body);
+    let mut upstream = upstream.await.expect("it does not fail");
+    let end = timeout(LIMIT, upstream.read(&mut [0; 8])).await.expect("it is told");
+    assert_eq!(end.ok(), Some(0));
+}
+
+/// The rules of HTTP are the library's: with a tap, every answer is what it is without one, right or wrong.
+#[tokio::test]
+async fn with_a_tap_or_without_answers_are_the_same() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let bodies = [
+        "5\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n3\r\n, y\r\n0\r\nx: y\r\n\r\n",
+        "5;a=b\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+        "1\r\na\r\n00000000000000005\r\nhello\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nhello",
+        "5\r\nhel",
+        "5\r\nhello",
+        "5\r\nhelloXX0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5\nhello\n0\n\n",
+        "\r\n0\r\n\r\n",
+        "g\r\n",
+        "",
+    ];
+    let heads = [
+        HEAD,
+        "HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+        "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 500 No\r\nTransfer-Encoding: Chunked\r\n\r\n",
+        "\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        "\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/2 200 OK\r\n\r\n",
+        "HTTP/1.1 1\r\n\r\n",
+        "SSH-2.0\r\n",
+        "",
+    ];
+    for round in 0..4000_usize {
+        let (head, body) = (heads[round % heads.len()], bodies[round / heads.len() % bodies.len()]);
+        let mut answer = [head, body].concat().into_bytes();
+        // First as they are, then with a byte changed, left out or doubled.
+        if round >= heads.len() * bodies.len() && !answer.is_empty() {
+            let at = random.usize(..answer.len());
+            match random.u8(..3) {
+                0 => answer[at] = *b"\r\n 0159aAfFgG:;\x00\xff".get(random.usize(..17)).expect("in range"),
+                1 => _ = answer.remove(at),
+                _ => answer.insert(at, answer[at]),
+            }
+        }
+        let pieces: Vec<_> = (0..random.usize(..4)).map(|_| random.usize(..=answer.len())).collect();
+        let method = if random.u8(..8) == 0 { "HEAD" } else { "GET" };
+        let (with, without) = (seen(true, method, &answer, &pieces).await, seen(false, method, &answer, &pieces).await);
+        assert_eq!(with, without, "{method} {} in {pieces:?}", answer.escape_ascii());
+    }
+}
