@@ -12,7 +12,7 @@
 //! the body was as short as that. Whatever ends the body, in order or not, is its to judge.
 
 use std::{
-    io,
+    fmt, io,
     mem::MaybeUninit,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -41,15 +41,14 @@ pub(super) struct Tapped<T>(Arc<Mutex<State<T>>>);
 
 /// Where an answer came from: the library puts it among the answer's extensions. It does not keep the connection open.
 #[derive(Debug)]
-struct Origin<T>(Weak<Mutex<State<T>>>);
+struct Source<T>(Weak<Mutex<State<T>>>);
 
-impl<T> Clone for Origin<T> {
+impl<T> Clone for Source<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-#[derive(Debug)]
 struct State<T> {
     io: T,
     stage: Stage,
@@ -63,6 +62,13 @@ struct State<T> {
     error: Option<io::Error>,
     /// The library, if it waits.
     library: Option<Waker>,
+}
+
+/// Shows nothing of what passes through it.
+impl<T> fmt::Debug for State<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("stage", &self.stage).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +226,7 @@ impl<T: Connection + Send + 'static> Connection for Tapped<T> {
             state.stage = Stage::Through;
             return connected;
         }
-        connected.extra(Origin(Arc::downgrade(&self.0)))
+        connected.extra(Source(Arc::downgrade(&self.0)))
     }
 }
 
@@ -287,7 +293,7 @@ struct Tap<T> {
     chunk: Option<Chunk>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Chunk {
     Size,
     /// So many bytes of it are to come.
@@ -296,7 +302,6 @@ enum Chunk {
 }
 
 /// What comes next of a chunked body.
-#[derive(Debug, PartialEq, Eq)]
 enum Next {
     Piece(Bytes),
     /// More has to be read first.
@@ -314,7 +319,7 @@ impl<T: Read + Unpin> Tap<T> {
     where
         T: Send + 'static,
     {
-        let connection = answer.extensions_mut().remove::<Origin<T>>()?.0.upgrade()?;
+        let connection = answer.extensions_mut().remove::<Source<T>>()?.0.upgrade()?;
         let mut tap = Self { connection, chunk: None };
         if bodiless {
             // The library does not look for a body either.

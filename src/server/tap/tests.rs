@@ -28,7 +28,7 @@ enum Seen {
 /// A connection of the HTTP library, with a tap or without, and the upstream's end of it.
 struct Line {
     library: SendRequest<Empty<Bytes>>,
-    origin: Option<Origin<Io>>,
+    source: Option<Source<Io>>,
     upstream: JoinHandle<DuplexStream>,
 }
 
@@ -36,13 +36,13 @@ impl Line {
     async fn open(with_tap: bool) -> Self {
         let (near, upstream) = duplex(1 << 20);
         let near = Tapped::new(TokioIo::new(near));
-        let origin = with_tap.then(|| Origin(Arc::downgrade(&near.0)));
+        let source = with_tap.then(|| Source(Arc::downgrade(&near.0)));
         if !with_tap {
             near.lock().stage = Stage::Through;
         }
         let (library, connection) = handshake(near).await.expect("no bytes are needed for it");
         tokio::spawn(connection);
-        Self { library, origin, upstream: tokio::spawn(async { upstream }) }
+        Self { library, source, upstream: tokio::spawn(async { upstream }) }
     }
 
     /// Asks, and has the upstream answer with these bytes in pieces of these sizes, and then close if it should.
@@ -53,7 +53,7 @@ impl Line {
         self.upstream = tokio::spawn(say(upstream, answer.to_vec(), pieces.to_vec(), close));
         self.library.ready().await.expect("the connection is open");
         let Ok(mut response) = self.library.send_request(request).await else { return Seen::NoAnswer };
-        self.origin.clone().map(|origin| response.extensions_mut().insert(origin));
+        self.source.clone().map(|source| response.extensions_mut().insert(source));
         let status = response.status();
         let bodiless = method == "HEAD" || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let (_, mut body) = Body::<Io>::split(response, bodiless);
@@ -188,13 +188,13 @@ async fn a_connection_is_kept_and_serves_answers_of_all_kinds_in_turn() {
 async fn whoever_leaves_in_the_middle_closes_the_connection() {
     let (near, upstream) = duplex(1 << 20);
     let near = Tapped::new(TokioIo::new(near));
-    let origin = Origin(Arc::downgrade(&near.0));
+    let source = Source(Arc::downgrade(&near.0));
     let (mut library, connection) = handshake(near).await.expect("no bytes are needed for it");
     tokio::spawn(connection);
     let upstream = tokio::spawn(say(upstream, chunked("2\r\nhi\r\n"), Vec::new(), false));
     let request = Request::builder().uri("/").header("host", "h").body(Empty::<Bytes>::new()).expect("a request");
     let mut response = library.send_request(request).await.expect("a head");
-    response.extensions_mut().insert(origin);
+    response.extensions_mut().insert(source);
     let (_, mut body) = Body::<Io>::split(response, false);
     assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
     drop(body);
