@@ -20,7 +20,7 @@ use crate::proto::{
     Closed, Error, Event, KeyId, Psk,
     frame::{GoAway, Request},
     handshake::ServerHello,
-    limits::{HELLO, LENGTH, RECORD_PLAINTEXT, TAG},
+    limits::{HELLO, LENGTH, RECORD_PLAINTEXT, TAG, TRANSMIT_BATCH},
 };
 
 /// Bytes to have room for before a read: one record, so that a full-speed stream is read in whole records.
@@ -57,6 +57,8 @@ struct Pump<T, H> {
     hook: H,
     input: BytesMut,
     output: BytesMut,
+    /// There may be more to seal when the output is written.
+    more: bool,
     /// The output was written, but not flushed (TLS buffers).
     unflushed: bool,
     timer: Pin<Box<Sleep>>,
@@ -79,6 +81,7 @@ where
         hook,
         input: BytesMut::new(),
         output: BytesMut::new(),
+        more: false,
         unflushed: false,
         events: Vec::new(),
         wake: Vec::new(),
@@ -95,18 +98,27 @@ where
 {
     /// Ready when the session is over. What was sealed before may still be to be written.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Whoever has woken it may have something to send.
+        let mut again = true;
         loop {
+            let is_full = self.is_full();
+            let read = !is_full && self.poll_read(cx);
+            if !(read || again) {
+                return Poll::Pending;
+            }
             let (deadline, closed) = self.turn(cx);
             if closed {
                 return Poll::Ready(());
             }
             let wrote = self.poll_write(cx);
-            let read = self.poll_read(cx);
             let due = deadline.is_some_and(|deadline| self.poll_deadline(cx, deadline));
-            if !(wrote || read || due) {
-                return Poll::Pending;
-            }
+            again = wrote || due || (is_full && !self.is_full());
         }
+    }
+
+    /// Whether so much waits to be used that nothing more is read.
+    fn is_full(&self) -> bool {
+        self.input.len() >= UNREAD
     }
 
     /// One turn of the core: input in, output and events out. Gives the next deadline, and whether it is over.
@@ -117,9 +129,11 @@ where
             if !self.input.is_empty() {
                 state.connection.receive(now, &mut self.input);
             }
-            if self.output.is_empty() {
-                self.unflushed |= state.connection.poll_transmit(now, &mut self.output);
-            }
+            self.more = !self.output.is_empty() || {
+                let sealed = state.connection.poll_transmit(now, &mut self.output);
+                self.unflushed |= sealed;
+                self.output.len() >= TRANSMIT_BATCH
+            };
             state.dispatch(&mut self.events, &mut self.wake);
             if state.connection.is_draining() {
                 self.session.free.notify_waiters();
@@ -161,7 +175,6 @@ where
 
     /// Writes what is sealed; whether it is all written, and there may be more to seal.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
-        let before = self.output.len();
         while !self.output.is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, &self.output) {
                 Poll::Ready(Ok(written)) if written > 0 => self.output.advance(written),
@@ -175,17 +188,17 @@ where
         if self.unflushed {
             match Pin::new(&mut self.io).poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(_)) => self.lost(),
+                Poll::Ready(Err(_)) => {
+                    self.lost();
+                    return true;
+                }
                 Poll::Pending => {}
             }
         }
-        before > 0
+        self.more
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.input.len() >= UNREAD {
-            return false;
-        }
         self.input.reserve(READ);
         match poll_read_buf(&mut self.io, cx, &mut self.input) {
             Poll::Ready(Ok(read)) if read > 0 => true,

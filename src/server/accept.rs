@@ -7,7 +7,10 @@ use tokio::{
     sync::Semaphore,
     time::{Duration, Instant},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::{debug, info, warn};
 
 use super::{Server, relay, worker::Worker};
@@ -44,7 +47,7 @@ pub(super) async fn accept(
             }
         };
         let Some(worker) = Worker::choose(workers) else { return };
-        let (server, held, stop) = (server.clone(), worker.session(), stop.clone());
+        let (server, held, stop, cut) = (server.clone(), worker.session(), stop.clone(), cut.clone());
         let session = async move {
             match tune(&stream).and_then(|()| stream.into_std()).and_then(TcpStream::from_std) {
                 Ok(stream) => serve(&server, held.worker(), stream, peer, &stop).await,
@@ -52,7 +55,14 @@ pub(super) async fn accept(
             }
             drop(permit);
         };
-        sessions.spawn_on(cut.clone().run_until_cancelled_owned(session), worker.runtime());
+        let mut session = sessions.spawn_on(session, worker.runtime());
+        // Beside the session, which would have to look at it each time that it moves a byte.
+        worker.runtime().spawn(async move {
+            tokio::select! {
+                _ = &mut session => {}
+                () = cut.cancelled() => session.abort(),
+            }
+        });
     }
 }
 
@@ -73,14 +83,17 @@ async fn serve(server: &Arc<Server>, worker: &Arc<Worker>, stream: TcpStream, pe
         relays: TaskTracker::new(),
     };
     let relays = hook.relays.clone();
-    let mut pump = std::pin::pin!(drive(stream, session.clone(), hook, unix_ms));
-    tokio::select! {
-        () = &mut pump => {}
-        () = stop.cancelled() => {
+    let farewell = {
+        let (session, stop) = (session.clone(), stop.clone());
+        async move {
+            stop.cancelled().await;
             session.go_away(Some(Code::ShuttingDown), "the proxy is stopping");
-            pump.await;
         }
-    }
+    };
+    // Beside the pump as well.
+    let farewell = AbortOnDropHandle::new(tokio::spawn(farewell));
+    drive(stream, session, hook, unix_ms).await;
+    drop(farewell);
     relays.close();
     relays.wait().await;
 }
