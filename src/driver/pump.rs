@@ -12,6 +12,7 @@ use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    task::yield_now,
     time::Sleep,
 };
 
@@ -57,6 +58,8 @@ struct Pump<T, H> {
     hook: H,
     input: BytesMut,
     output: BytesMut,
+    /// What exchanges gave waits until the network has been looked at.
+    deferred: bool,
     /// There may be more to seal when the output is written.
     more: bool,
     /// The output was written, but not flushed (TLS buffers).
@@ -82,6 +85,7 @@ where
         input: BytesMut::new(),
         output: BytesMut::new(),
         more: false,
+        deferred: false,
         unflushed: false,
         events: Vec::new(),
         wake: Vec::new(),
@@ -98,6 +102,9 @@ where
 {
     /// Ready when the session is over. What was sealed before may still be to be written.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.defer(cx) {
+            return Poll::Pending;
+        }
         // Whoever has woken it may have something to send.
         let mut again = true;
         loop {
@@ -114,6 +121,18 @@ where
             let due = deadline.is_some_and(|deadline| self.poll_deadline(cx, deadline));
             again = wrote || due || (is_full && !self.is_full());
         }
+    }
+
+    /// Whether to come back when the network has been looked at: what an exchange gives does not leave before that, so that what has
+    /// come meanwhile leaves with it. Nobody sleeps for it.
+    fn defer(&mut self, cx: &mut Context<'_>) -> bool {
+        let called = self.session.lock().pump.is_none();
+        self.deferred = called && !self.deferred;
+        if self.deferred {
+            // It wakes this task and is not needed again.
+            let _ = pin!(yield_now()).poll(cx);
+        }
+        self.deferred
     }
 
     /// Whether so much waits to be used that nothing more is read.
