@@ -10,6 +10,7 @@
 use std::{
     io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -20,6 +21,9 @@ use tracing_subscriber::{EnvFilter, filter::Directive, fmt::MakeWriter};
 const LINES: usize = 4096;
 /// Bytes of lines beyond which no more are taken: a part of a line is a peer's text, a host's name of many thousand bytes.
 const BYTES: usize = 1 << 20;
+/// How long the thread rests when all is written. Whoever logs meanwhile has not to wake it, which costs more than the line, and what
+/// they log is written together.
+const REST: Duration = Duration::from_millis(10);
 /// How long whoever needs the log to be written waits for its reader.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Lines of this module pass every filter.
@@ -170,7 +174,9 @@ impl Write for Out {
         Ok(line.len())
     }
 
+    /// Called when nothing is left to write.
     fn flush(&mut self) -> io::Result<()> {
+        thread::sleep(REST);
         Ok(())
     }
 }
