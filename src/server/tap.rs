@@ -241,11 +241,11 @@ pub(super) struct Body<T> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     /// To the library.
-    #[error(transparent)]
-    Library(#[from] hyper::Error),
+    #[error("{0}")]
+    Library(#[source] hyper::Error),
     /// To us.
-    #[error(transparent)]
-    Chunk(io::Error),
+    #[error("{0}")]
+    Chunk(#[source] io::Error),
 }
 
 impl<T: Read + Unpin> Body<T> {

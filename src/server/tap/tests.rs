@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::{proto::Code, server::failure::body_failed};
 
 type Io = TokioIo<DuplexStream>;
 
@@ -22,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     NoAnswer,
-    Answer { status: u16, body: Vec<u8>, trailers: usize, end: Result<(), io::ErrorKind> },
+    Answer { status: u16, body: Vec<u8>, trailers: usize, end: Result<(), Code> },
 }
 
 /// A connection of the HTTP library, with a tap or without, and the upstream's end of it.
@@ -63,7 +64,7 @@ impl Line {
                 Ok(Ok(data)) => bytes.extend_from_slice(&data),
                 Ok(Err(frame)) => trailers += frame.into_trailers().map_or(0, |fields| fields.len()),
                 Err(error) => {
-                    end = Err(kind(&error));
+                    end = Err(body_failed(&error).code);
                     break;
                 }
             }
@@ -92,19 +93,6 @@ async fn say(mut upstream: DuplexStream, answer: Vec<u8>, pieces: Vec<usize>, cl
         let _ = upstream.shutdown().await;
     }
     upstream
-}
-
-/// Whether what came is no HTTP, or is missing.
-fn kind(error: &BodyError) -> io::ErrorKind {
-    let error = match error {
-        BodyError::Chunk(error) => return error.kind(),
-        BodyError::Library(error) => error,
-    };
-    let source = std::error::Error::source(error).and_then(|error| error.downcast_ref::<io::Error>());
-    match source.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => io::ErrorKind::InvalidData,
-        _ => io::ErrorKind::UnexpectedEof,
-    }
 }
 
 /// One answer, after which the upstream closes.
@@ -201,6 +189,14 @@ async fn whoever_leaves_in_the_middle_closes_the_connection() {
     let mut upstream = upstream.await.expect("it does not fail");
     let end = timeout(LIMIT, upstream.read(&mut [0; 8])).await.expect("it is told");
     assert_eq!(end.ok(), Some(0));
+}
+
+#[tokio::test]
+async fn a_chunk_that_does_not_end_where_it_said_is_no_http_and_one_that_is_missing_a_lost_connection() {
+    for (body, code) in [("5\r\nhelloXX0\r\n\r\n", Code::UpstreamProtocol), ("5\r\nhel", Code::UpstreamClosed)] {
+        let Seen::Answer { end, .. } = seen(true, "GET", &chunked(body), &[]).await else { panic!("no answer: {body}") };
+        assert_eq!(end, Err(code), "{body}");
+    }
 }
 
 /// The rules of HTTP are the library's: with a tap, every answer is what it is without one, right or wrong.
