@@ -4,9 +4,8 @@ use std::{fs, process::Command};
 
 use mock_llm::MockLlm;
 use serde_json::{Value, json};
-use xllm_proxy::{proto::Credential, server::Keys};
 
-use crate::support::{Ran, User, configure, finish, relay, relay_to_end, user_behind_relay};
+use crate::support::{Ran, User, configure, configure_refused_key, finish, relay_to_end, user_behind_relay};
 
 fn document(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -261,10 +260,7 @@ async fn what_is_broken_is_told_before_anything_is_measured() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_the_proxy_refuses_exits_3_before_anything_is_measured() {
     let user = User::new().await;
-    let (address, key) = relay(&user, true).await;
-    let mut replaced: Credential = key.parse().expect("a credential");
-    replaced.psk = Keys::ephemeral("other").expect("randomness").1.psk;
-    configure(&user, &address, &replaced.reveal());
+    configure_refused_key(&user).await;
     let ran = user.run(&["bench", "-m", "haiku", "--proxy-only"]).await;
     assert!(
         ran.code == Some(3) && ran.stderr.contains("proxied requests fail") && ran.stderr.contains("key-refused"),

@@ -3,9 +3,9 @@
 use std::{fs, net::TcpListener, process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use xllm_proxy::{proto::Credential, server::Keys};
+use xllm_proxy::server::Keys;
 
-use crate::support::{Ran, User, configure, finish, relay, user_behind_relay};
+use crate::support::{Ran, User, configure, configure_refused_key, finish, user_behind_relay};
 
 /// Status and name of each line, in order.
 fn lines(ran: &Ran) -> Vec<(&str, &str)> {
@@ -137,10 +137,7 @@ async fn a_proxy_that_is_not_there_or_not_understood_skips_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_refused_is_not_a_proxy_that_is_silent() {
     let user = User::new().await;
-    let (address, key) = relay(&user, true).await;
-    let mut replaced: Credential = key.parse().expect("a credential");
-    replaced.psk = Keys::ephemeral("other").expect("randomness").1.psk;
-    configure(&user, &address, &replaced.reveal());
+    let key = configure_refused_key(&user).await;
     let ran = user.run(&["doctor"]).await;
     assert!(ran.code == Some(3) && status(&ran, "handshake") == "failed", "{ran:?}");
     let told = said(&ran, "handshake");

@@ -3,9 +3,9 @@
 use std::{io::Read as _, process::Command};
 
 use serde_json::json;
-use xllm_proxy::{proto::Credential, server::Keys};
+use xllm_proxy::server::Keys;
 
-use crate::support::{Ran, User, configure, finish, relay, user_behind_relay};
+use crate::support::{Ran, User, configure, configure_refused_key, finish, user_behind_relay};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_comes_through_the_relay_streamed_or_whole() {
@@ -45,10 +45,7 @@ async fn what_the_relay_refuses_exits_3() {
     let user = user_behind_relay(json!({}), false).await;
     let ran = user.run(&["-m", "haiku", "x"]).await;
     assert!(ran.code == Some(3) && ran.stderr.contains("origin-not-allowed"), "{ran:?}");
-    let (address, key) = relay(&user, true).await;
-    let mut replaced: Credential = key.parse().expect("a credential");
-    replaced.psk = Keys::ephemeral("other").expect("randomness").1.psk;
-    configure(&user, &address, &replaced.reveal());
+    configure_refused_key(&user).await;
     let ran = user.run(&["-m", "haiku", "x"]).await;
     assert!(ran.code == Some(3) && ran.stderr.contains("key-refused"), "{ran:?}");
     assert!(!ran.stderr.contains("xllm1_"), "{ran:?}");

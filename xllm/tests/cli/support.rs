@@ -12,7 +12,10 @@ use mock_llm::{Config, MockLlm, Script};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
-use xllm_proxy::server::{self, Keys, Server, origins::Origins};
+use xllm_proxy::{
+    proto::Credential,
+    server::{self, Keys, Server, origins::Origins},
+};
 
 /// A user with a home of their own and a provider of their own.
 pub(crate) struct User {
@@ -124,6 +127,15 @@ pub(crate) fn configure(user: &User, address: &str, key: &str) {
          [models.claude]\nanthropic_api_key = \"${{ANTHROPIC_API_KEY}}\"\nurl = \"{url}\"\n\
          [models.openai]\napi_key = \"sk-openai\"\nurl = \"{url}/v1\"\n"
     ));
+}
+
+/// Configures a relay, and a key that it knows with another secret. Gives the one that it accepts.
+pub(crate) async fn configure_refused_key(user: &User) -> String {
+    let (address, key) = relay(user, true).await;
+    let mut replaced: Credential = key.parse().expect("a credential");
+    replaced.psk = Keys::ephemeral("other").expect("randomness").1.psk;
+    configure(user, &address, &replaced.reveal());
+    key
 }
 
 pub(crate) async fn finish(child: Child) -> Ran {
