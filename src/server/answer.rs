@@ -31,9 +31,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(answer: http::Response<Incoming>, to_head: bool, stall: Duration) -> Self {
+    pub(super) fn new(
+        answer: http::Response<Incoming>,
+        to_head: bool,
+        sent: Option<std::time::Instant>,
+        stall: Duration,
+    ) -> Self {
         let bodiless = is_bodiless(to_head, answer.status().as_u16());
-        let (parts, body) = tap::Body::split(answer, bodiless);
+        let (parts, body) = tap::Body::split(answer, bodiless, sent);
         let (status, headers) = (parts.status, parts.headers);
         Self { status, headers, body, trailers: HeaderMap::new(), bodiless, stall: Stall::new(stall) }
     }

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, io, iter, time::Duration};
 
 use hyper_util::client::legacy;
 
-use super::{address::ResolveError, tap::BodyError};
+use super::{address::ResolveError, chunks::ChunksError, tap::BodyError};
 use crate::proto::{Code, Fault, frame::Notice};
 
 type Cause = dyn StdError + 'static;
@@ -80,12 +80,12 @@ pub(super) fn head_too_large() -> Notice {
 }
 
 fn broke(error: &Cause, when: &str) -> Notice {
-    let http = find::<hyper::Error>(error);
-    if http.is_some_and(hyper::Error::is_parse_too_large) {
+    let (http, chunks) = (find::<hyper::Error>(error), find::<ChunksError>(error));
+    if http.is_some_and(hyper::Error::is_parse_too_large) || matches!(chunks, Some(ChunksError::TooLarge)) {
         return head_too_large();
     }
-    let parse = http.is_some_and(hyper::Error::is_parse);
-    // What is wrong inside a chunked body comes as one of these.
+    let parse = http.is_some_and(hyper::Error::is_parse) || matches!(chunks, Some(ChunksError::Malformed));
+    // What the library finds wrong inside a body comes as one of these.
     if parse || matches!(find_io(error), Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
         Notice::new(Code::UpstreamProtocol, Fault::Upstream, format!("the upstream sent what is not HTTP {when}"))
     } else {

@@ -10,8 +10,10 @@
 mod accept;
 mod address;
 mod answer;
+mod chunks;
 pub mod config;
 mod failure;
+mod kept;
 pub mod keys;
 pub mod origins;
 mod relay;

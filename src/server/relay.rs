@@ -138,7 +138,7 @@ async fn attempt(
         let text = "the upstream wants to speak another protocol than HTTP";
         return Err(Notice::new(Code::UpstreamProtocol, Fault::Upstream, text).into());
     }
-    let answer = Answer::new(answer, method == Method::HEAD, limits.stall());
+    let answer = Answer::new(answer, method == Method::HEAD, progress.sent(), limits.stall());
     let relayed = Relayed { exchange, filter: down };
     let relayed = match request.mode {
         Mode::Streaming => relayed.stream(answer, account).await,

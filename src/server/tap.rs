@@ -1,43 +1,50 @@
-//! The pieces of a chunked HTTP/1.1 answer go straight to the relay.
+//! Where a chunked HTTP/1.1 answer parts from the HTTP library.
 //!
 //! ```text
-//! upstream ─► head ──────────────────► HTTP library
-//!             size CRLF data CRLF … ─► relay
-//!             0 CRLF trailers CRLF ──► HTTP library
+//! upstream ─► head ───────────────────► HTTP library
+//!             chunks, last chunk, end ─► relay
 //! ```
 //!
-//! The HTTP library sends the request, reads the head and judges it, and keeps or closes the connection. A chunk, however, costs it
-//! more than all else that is done with a token (docs/performance.md). So it is shown the head and then nothing; the relay takes the
-//! chunks as they come; and from the last one on, or the first of another form than a plain size, the library reads again. To it,
-//! the body was as short as that. Whatever ends the body, in order or not, is its to judge.
+//! The HTTP library sends the request, reads the head and judges it. A chunk, however, costs it more than all else that is done with
+//! a token, and a connection that it has in use holds three times 8 KiB (docs/performance.md). So it is shown the head and then
+//! nothing. If the answer is chunked and the request wholly sent, the connection is taken from it, and to the library it is closed.
+//! Any other answer is the library's to its end.
 
 use std::{
     fmt, io,
-    mem::MaybeUninit,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker, ready},
+    time::Instant,
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Response, Version, header::TRANSFER_ENCODING, response::Parts};
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, Response, Version,
+    header::{CONNECTION, TRANSFER_ENCODING},
+    response::Parts,
+};
 use http_body::{Frame, SizeHint};
 use hyper::{
     body::Incoming,
-    rt::{Read, ReadBuf, ReadBufCursor, Write},
+    rt::{Read, ReadBufCursor, Write},
 };
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
-/// Bytes of one read.
-const READ: usize = 16 << 10;
+use super::{
+    chunks::{Chunks, ChunksError, poll_more},
+    kept::Home,
+};
+
 /// A head of more bytes is the library's to refuse.
 const HEAD: usize = 64 << 10;
-/// A size of more digits is the library's to judge.
-const DIGITS: usize = 8;
 
 /// A connection as the HTTP library has it.
 #[derive(Debug)]
-pub(super) struct Tapped<T>(Arc<Mutex<State<T>>>);
+pub(super) struct Tapped<T>(Shared<T>);
+
+/// What library and relay have of a connection.
+type Shared<T> = Arc<Mutex<State<T>>>;
 
 /// Where an answer came from: the library puts it among the answer's extensions. It does not keep the connection open.
 #[derive(Debug)]
@@ -49,8 +56,10 @@ impl<T> Clone for Source<T> {
     }
 }
 
-struct State<T> {
-    io: T,
+pub(super) struct State<T> {
+    /// Nothing when it was taken.
+    io: Option<Box<T>>,
+    home: Option<Home<T>>,
     stage: Stage,
     /// What the library may have next.
     shown: BytesMut,
@@ -58,8 +67,10 @@ struct State<T> {
     ahead: BytesMut,
     /// How much of it holds no end of a head, so that one that comes byte by byte is not searched again and again.
     searched: usize,
-    /// What ended the reading, for the library to hear.
-    error: Option<io::Error>,
+    /// The library has written, and has not seen yet that all of it left.
+    is_writing: bool,
+    /// When the head was shown, if the library was not writing then.
+    held: Option<Instant>,
     /// The library, if it waits.
     library: Option<Waker>,
 }
@@ -75,21 +86,23 @@ impl<T> fmt::Debug for State<T> {
 enum Stage {
     /// Of what comes, the library gets one head.
     Head,
-    /// It has the head; the relay has the rest, or will let it through.
+    /// It has the head; the relay takes the rest, or will let it through.
     Held,
     /// It gets all that comes.
     Through,
 }
 
 impl<T> Tapped<T> {
-    pub(super) fn new(io: T) -> Self {
+    pub(super) fn new(io: Box<T>, home: Home<T>) -> Self {
         Self(Arc::new(Mutex::new(State {
-            io,
+            io: Some(io),
+            home: Some(home),
             stage: Stage::Head,
             shown: BytesMut::new(),
             ahead: BytesMut::new(),
             searched: 0,
-            error: None,
+            is_writing: false,
+            held: None,
             library: None,
         })))
     }
@@ -104,15 +117,6 @@ fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 }
 
 impl<T: Read + Unpin> State<T> {
-    /// Reads what is there behind what is known; 0 at the end.
-    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut room = [const { MaybeUninit::uninit() }; READ];
-        let mut read = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut self.io).poll_read(cx, read.unfilled()))?;
-        self.ahead.extend_from_slice(read.filled());
-        Poll::Ready(Ok(read.filled().len()))
-    }
-
     /// Shows the library the heads that are whole: all that are informational, and the one behind them.
     fn show_heads(&mut self) {
         while self.stage == Stage::Head && !self.ahead.is_empty() {
@@ -132,14 +136,17 @@ impl<T: Read + Unpin> State<T> {
                 Some([b'1', ..]) => Stage::Head,
                 _ => Stage::Held,
             };
+            self.held = (!self.is_writing).then(Instant::now);
             self.shown.unsplit(head);
         }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, mut to: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         while self.shown.is_empty() {
+            // Of one that was taken, the library sees the end.
+            let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
             match self.stage {
-                Stage::Head => match ready!(self.fill(cx))? {
+                Stage::Head => match ready!(poll_more(&mut **io, &mut self.ahead, cx))? {
                     0 => self.stage = Stage::Through,
                     _ => self.show_heads(),
                 },
@@ -148,12 +155,7 @@ impl<T: Read + Unpin> State<T> {
                     return Poll::Pending;
                 }
                 Stage::Through if !self.ahead.is_empty() => self.shown = std::mem::take(&mut self.ahead),
-                Stage::Through => {
-                    return match self.error.take() {
-                        Some(error) => Poll::Ready(Err(error)),
-                        None => Pin::new(&mut self.io).poll_read(cx, to),
-                    };
-                }
+                Stage::Through => return Pin::new(io).poll_read(cx, to),
             }
         }
         let now = self.shown.len().min(to.remaining());
@@ -163,12 +165,55 @@ impl<T: Read + Unpin> State<T> {
 }
 
 impl<T> State<T> {
+    /// Takes the connection from the library, and what was read behind the head; not where the library may still write to it, or has
+    /// read on. `sent` is when the library got the last of the request.
+    ///
+    /// It writes all that it has before it reads again: what it got before it saw the head, it was done with by then.
+    fn take(&mut self, sent: Instant) -> Option<(Box<T>, BytesMut)> {
+        if self.stage != Stage::Held || self.held.is_none_or(|held| sent >= held) {
+            return None;
+        }
+        self.resume(Stage::Through);
+        Some((self.io.take()?, std::mem::take(&mut self.ahead)))
+    }
+
     /// From here on, the library reads.
     fn resume(&mut self, stage: Stage) {
         self.stage = stage;
         if let Some(library) = self.library.take() {
             library.wake();
         }
+    }
+
+    /// The answer has ended in order: another may follow on this connection.
+    fn finish(&mut self) {
+        let is_clean = self.shown.is_empty() && self.ahead.is_empty();
+        self.resume(if is_clean { Stage::Head } else { Stage::Through });
+    }
+}
+
+impl<T: Write + Unpin> State<T> {
+    /// The library writes: to nothing, if the connection was taken.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(io) = &mut self.io else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
+        self.is_writing = true;
+        write(Pin::new(&mut **io), cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(io) = &mut self.io {
+            ready!(Pin::new(io).poll_flush(cx))?;
+        }
+        self.is_writing = false;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.as_mut().map_or(Poll::Ready(Ok(())), |io| Pin::new(io).poll_shutdown(cx))
     }
 }
 
@@ -198,30 +243,30 @@ impl<T: Read + Unpin> Read for Tapped<T> {
 
 impl<T: Write + Unpin> Write for Tapped<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.lock().io).poll_write(cx, bytes)
+        self.lock().poll_write(cx, |io, cx| io.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.lock().io).poll_write_vectored(cx, bytes)
+        self.lock().poll_write(cx, |io, cx| io.poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.lock().io.is_write_vectored()
+        self.lock().io.as_ref().is_some_and(Write::is_write_vectored)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.lock().io).poll_flush(cx)
+        self.lock().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.lock().io).poll_shutdown(cx)
+        self.lock().poll_shutdown(cx)
     }
 }
 
 impl<T: Connection + Send + 'static> Connection for Tapped<T> {
     fn connected(&self) -> Connected {
         let mut state = self.lock();
-        let connected = state.io.connected();
+        let connected = state.io.as_ref().map_or_else(Connected::new, |io| io.connected());
         if connected.is_negotiated_h2() {
             state.stage = Stage::Through;
             return connected;
@@ -230,11 +275,13 @@ impl<T: Connection + Send + 'static> Connection for Tapped<T> {
     }
 }
 
-/// An answer's body: the pieces by the short way, all else from the HTTP library.
+/// An answer's body.
 #[derive(Debug)]
-pub(super) struct Body<T> {
-    library: Incoming,
-    tap: Option<Tap<T>>,
+pub(super) enum Body<T> {
+    /// From its connection.
+    Chunks(Chunks<T>),
+    /// From the HTTP library, which has the connection; nothing of that for HTTP/2.
+    Library(Incoming, Option<Shared<T>>),
 }
 
 /// A body does not go on as HTTP has it.
@@ -245,164 +292,74 @@ pub(super) enum BodyError {
     Library(#[source] hyper::Error),
     /// To us.
     #[error("{0}")]
-    Chunk(#[source] io::Error),
+    Chunks(#[source] ChunksError),
 }
 
-impl<T: Read + Unpin> Body<T> {
-    /// Parts an answer from its body. `bodiless` is one that has none, whatever its head says.
-    pub(super) fn split(mut answer: Response<Incoming>, bodiless: bool) -> (Parts, Self)
-    where
-        T: Send + 'static,
-    {
-        let tap = Tap::take(&mut answer, bodiless);
+impl<T: Read + Send + Unpin + 'static> Body<T> {
+    /// Parts an answer from its body. `bodiless` is one that has none, whatever its head says; `sent` is when the library got the
+    /// last of the request, if it did.
+    pub(super) fn split(mut answer: Response<Incoming>, bodiless: bool, sent: Option<Instant>) -> (Parts, Self) {
+        let connection = answer.extensions_mut().remove::<Source<T>>().and_then(|source| source.0.upgrade());
+        let is_chunked = !bodiless && is_chunked(&answer);
         let (parts, library) = answer.into_parts();
-        (parts, Self { library, tap })
-    }
-}
-
-impl<T: Read + Unpin> http_body::Body for Body<T> {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if let Some(tap) = &mut this.tap
-            && let Some(piece) = ready!(tap.poll_piece(cx))
+        let Some(connection) = connection else { return (parts, Self::Library(library, None)) };
+        let mut state = lock(&connection);
+        if is_chunked
+            && let Some(sent) = sent
+            && let Some((io, ahead)) = state.take(sent)
         {
-            return Poll::Ready(Some(piece.map(Frame::data).map_err(BodyError::Chunk)));
+            let home = state.home.take().filter(|_| !closes(&parts.headers));
+            return (parts, Self::Chunks(Chunks::new(io, ahead, home)));
         }
-        let frame = ready!(Pin::new(&mut this.library).poll_frame(cx));
-        if frame.is_none()
-            && let Some(tap) = this.tap.take()
-        {
-            tap.finish();
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Library)))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.library.size_hint()
-    }
-}
-
-/// What the relay holds of a connection, from an answer's head to its end.
-#[derive(Debug)]
-struct Tap<T> {
-    connection: Arc<Mutex<State<T>>>,
-    /// Where the next byte belongs; nothing if the library has it.
-    chunk: Option<Chunk>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Chunk {
-    Size,
-    /// So many bytes of it are to come.
-    Data(usize),
-    LineEnd,
-}
-
-/// What comes next of a chunked body.
-enum Next {
-    Piece(Bytes),
-    /// More has to be read first.
-    More,
-    /// The library's.
-    Other,
-    /// Behind a chunk, there is no end of a line.
-    Malformed,
-}
-
-impl<T: Read + Unpin> Tap<T> {
-    /// Of the connection that an answer came over; nothing for HTTP/2. A body that is chunked is taken, any other left to the
-    /// library.
-    fn take<B>(answer: &mut Response<B>, bodiless: bool) -> Option<Self>
-    where
-        T: Send + 'static,
-    {
-        let connection = answer.extensions_mut().remove::<Source<T>>()?.0.upgrade()?;
-        let mut tap = Self { connection, chunk: None };
         if bodiless {
             // The library does not look for a body either.
-            tap.finish();
-            return None;
-        }
-        let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
-        let is_chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-        let is_plain = is_chunked && codings.next().is_none() && answer.version() == Version::HTTP_11;
-        let mut state = lock(&tap.connection);
-        // Where the library was let through before, it has read on.
-        if is_plain && state.stage == Stage::Held {
-            tap.chunk = Some(Chunk::Size);
+            state.finish();
         } else {
             state.resume(Stage::Through);
         }
         drop(state);
-        Some(tap)
-    }
-
-    /// The next piece; nothing from where the library has the rest.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let Some(chunk) = &mut self.chunk else { return Poll::Ready(None) };
-        let mut state = lock(&self.connection);
-        loop {
-            match chunk.next(&mut state.ahead) {
-                Next::Piece(piece) => return Poll::Ready(Some(Ok(piece))),
-                Next::Malformed => return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into()))),
-                Next::More => match ready!(state.fill(cx)) {
-                    Ok(1..) => continue,
-                    // It finds the end itself.
-                    Ok(0) => {}
-                    Err(error) => state.error = Some(error),
-                },
-                Next::Other => {}
-            }
-            state.resume(Stage::Through);
-            self.chunk = None;
-            return Poll::Ready(None);
-        }
-    }
-
-    /// The answer has ended in order: another may follow on this connection.
-    fn finish(self) {
-        let mut state = lock(&self.connection);
-        let is_clean = state.shown.is_empty() && state.ahead.is_empty();
-        state.resume(if is_clean { Stage::Head } else { Stage::Through });
+        (parts, Self::Library(library, Some(connection).filter(|_| !bodiless)))
     }
 }
 
-impl Chunk {
-    fn next(&mut self, ahead: &mut BytesMut) -> Next {
-        loop {
-            match *self {
-                Self::Size => {
-                    let digits = ahead.iter().take(DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
-                    match ahead[digits..] {
-                        [] | [b'\r'] => return Next::More,
-                        [b'\r', b'\n', ..] => {}
-                        _ => return Next::Other,
-                    }
-                    let size = str::from_utf8(&ahead[..digits]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
-                    let Some(size @ 1..) = size else { return Next::Other };
-                    ahead.advance(digits + 2);
-                    *self = Self::Data(size);
+impl<T: Read + Send + Unpin + 'static> http_body::Body for Body<T> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Chunks(chunks) => chunks.poll_frame(cx).map_err(BodyError::Chunks),
+            Self::Library(library, connection) => {
+                let frame = ready!(Pin::new(library).poll_frame(cx));
+                if frame.is_none()
+                    && let Some(connection) = connection.take()
+                {
+                    lock(&connection).finish();
                 }
-                Self::Data(_) if ahead.is_empty() => return Next::More,
-                Self::Data(left) => {
-                    let piece = ahead.split_to(left.min(ahead.len())).freeze();
-                    *self = if left == piece.len() { Self::LineEnd } else { Self::Data(left - piece.len()) };
-                    return Next::Piece(piece);
-                }
-                Self::LineEnd => match ahead[..] {
-                    [] | [b'\r'] => return Next::More,
-                    [b'\r', b'\n', ..] => {
-                        ahead.advance(2);
-                        *self = Self::Size;
-                    }
-                    _ => return Next::Malformed,
-                },
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Library)))
             }
         }
     }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Chunks(_) => SizeHint::default(),
+            Self::Library(library, _) => library.size_hint(),
+        }
+    }
+}
+
+/// Whether chunks are all that the body is made of.
+fn is_chunked<B>(answer: &Response<B>) -> bool {
+    let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    is_chunked && codings.next().is_none() && answer.version() == Version::HTTP_11
+}
+
+/// Whether the upstream says that it closes the connection behind this answer.
+fn closes(headers: &HeaderMap) -> bool {
+    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options.map(<[u8]>::trim_ascii).any(|option| option.eq_ignore_ascii_case(b"close"))
 }
 
 #[cfg(test)]

@@ -42,12 +42,14 @@ pub(super) struct Progress {
     start: Instant,
     /// When the last piece went to the upstream, milliseconds after `start`.
     moved: AtomicU64,
+    /// When the client had the last of it. (On the system's clock, beside which the upstream's answer is held.)
+    sent: OnceLock<std::time::Instant>,
     failure: OnceLock<Failure>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { start: Instant::now(), moved: AtomicU64::new(0), failure: OnceLock::new() }
+        Self { start: Instant::now(), moved: AtomicU64::new(0), sent: OnceLock::new(), failure: OnceLock::new() }
     }
 }
 
@@ -55,6 +57,15 @@ impl Progress {
     /// Why the upload ended early, if it did.
     pub(super) fn failure(&self) -> Option<&Failure> {
         self.failure.get()
+    }
+
+    /// When the upstream's client got the last of it, if it did.
+    pub(super) fn sent(&self) -> Option<std::time::Instant> {
+        self.sent.get().copied()
+    }
+
+    fn is_sent(&self) {
+        let _ = self.sent.set(std::time::Instant::now());
     }
 
     fn move_on(&self) {
@@ -109,6 +120,9 @@ impl Upload {
             BodyLength::Known(length) => Some(length),
             BodyLength::Unknown => None,
         };
+        if left == Some(0) {
+            progress.is_sent();
+        }
         Self { exchange, left, allowed: limit, policy, rules, progress, ended: length == BodyLength::None }
     }
 
@@ -124,6 +138,9 @@ impl Upload {
         self.allowed = allowed;
         self.left = self.left.map(|left| left.saturating_sub(size));
         self.progress.move_on();
+        if self.left == Some(0) {
+            self.progress.is_sent();
+        }
         Ok(Frame::data(bytes))
     }
 
@@ -131,6 +148,7 @@ impl Upload {
         match to_map(trailers) {
             Ok(trailers) => {
                 self.ended = true;
+                self.progress.is_sent();
                 let kept = Filter::new(Direction::Request, self.policy).with(&self.rules).fields(&trailers);
                 (!kept.is_empty()).then(|| Ok(Frame::trailers(kept)))
             }

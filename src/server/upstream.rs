@@ -2,7 +2,7 @@
 
 use std::{
     error::Error as StdError,
-    future::Future,
+    future::{Future, ready},
     io,
     pin::Pin,
     sync::{
@@ -28,6 +28,7 @@ use super::{
     address::Resolver,
     config::{Config, ConfigError},
     failure,
+    kept::Kept,
     origins::Verdict,
     tap::Tapped,
     upload::Upload,
@@ -54,6 +55,8 @@ const TCP_PROBES: u32 = 3;
 /// What was sent and is not acknowledged for so long ends a connection.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const TCP_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// Fields of a head: more than may travel, for hop-by-hop fields do not count. Room for them is cleared anew for each head.
+const FIELDS: usize = HEADER_FIELDS + 16;
 /// How often a request goes out again that an upstream refused without looking at it.
 const REPEATS: usize = 2;
 
@@ -179,13 +182,13 @@ impl Settings {
         tcp.set_tcp_user_timeout(Some(TCP_UNACKNOWLEDGED));
         // Shared by a name's addresses, so that one that is dead leaves time for the next.
         tcp.set_connect_timeout(Some(self.connect));
-        let connector = Connector { connector: (tcp, self.tls.clone()).into(), limit: self.connect };
+        let fresh = (tcp, self.tls.clone()).into();
+        let connector = Connector { fresh, limit: self.connect, kept: Kept::new(POOL_IDLE) };
         Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
-            // More than may travel: hop-by-hop fields do not count.
-            .http1_max_headers(2 * HEADER_FIELDS)
+            .http1_max_headers(FIELDS)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(KEEP_ALIVE)
@@ -198,11 +201,12 @@ impl Settings {
 /// A connection to an upstream.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Connects within a time that name, TCP and TLS share.
+/// Connects within a time that name, TCP and TLS share, where no connection is free.
 #[derive(Clone, Debug)]
 struct Connector {
-    connector: HttpsConnector<HttpConnector<Resolver>>,
+    fresh: HttpsConnector<HttpConnector<Resolver>>,
     limit: Duration,
+    kept: Arc<Kept<Stream>>,
 }
 
 impl Service<Uri> for Connector {
@@ -211,14 +215,18 @@ impl Service<Uri> for Connector {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.connector.poll_ready(cx)
+        self.fresh.poll_ready(cx)
     }
 
     fn call(&mut self, origin: Uri) -> Self::Future {
-        let connection = timeout(self.limit, self.connector.call(origin));
+        let home = self.kept.home(origin.clone());
+        if let Some(connection) = self.kept.take(&origin) {
+            return Box::pin(ready(Ok(Tapped::new(connection, home))));
+        }
+        let connection = timeout(self.limit, self.fresh.call(origin));
         Box::pin(async {
             let connection = connection.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-            connection.map(Tapped::new)
+            Ok(Tapped::new(Box::new(connection?), home))
         })
     }
 }

@@ -11,5 +11,6 @@ mod lockstep;
 mod sessions;
 mod tls;
 mod uploads;
+mod upstreams;
 mod urls;
 mod waiting;

@@ -30,11 +30,7 @@ pub(crate) async fn saying(answer: impl Into<Vec<u8>>, then: Then) -> String {
 }
 
 async fn speak(mut stream: TcpStream, answer: &[u8], then: Then) -> Option<()> {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).await.ok()?;
-        head.push(byte[0]);
-    }
+    hear(&mut stream).await?;
     stream.write_all(answer).await.ok()?;
     match then {
         Then::Close => stream.shutdown().await.ok()?,
@@ -43,6 +39,46 @@ async fn speak(mut stream: TcpStream, answer: &[u8], then: Then) -> Option<()> {
     // Reads to the end, so that the close is no reset.
     let mut sink = [0; 4096];
     while stream.read(&mut sink).await.ok()? > 0 {}
+    Some(())
+}
+
+/// What an upstream has had of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Connections {
+    pub(crate) opened: usize,
+    pub(crate) closed: usize,
+}
+
+/// Answers so many requests of each connection, none of which may have a body, with these bytes, and closes it then.
+pub(crate) async fn serving(answer: &'static str, each: usize) -> (String, watch::Receiver<Connections>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (url, (sender, connections)) =
+        (format!("http://{}", listener.local_addr().unwrap()), watch::channel(Connections::default()));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            sender.send_modify(|connections| connections.opened += 1);
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                for _ in 0..each {
+                    hear(&mut stream).await?;
+                    stream.write_all(answer.as_bytes()).await.ok()?;
+                }
+                stream.shutdown().await.ok()?;
+                sender.send_modify(|connections| connections.closed += 1);
+                Some(())
+            });
+        }
+    });
+    (url, connections)
+}
+
+/// Reads a request's head.
+async fn hear(stream: &mut TcpStream) -> Option<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).await.ok()?;
+        head.push(byte[0]);
+    }
     Some(())
 }
 

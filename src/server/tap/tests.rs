@@ -1,6 +1,6 @@
-use std::{future::poll_fn, time::Duration};
+use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -11,7 +11,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{proto::Code, server::failure::body_failed};
+use crate::{
+    proto::Code,
+    server::{failure::body_failed, kept::Kept},
+};
 
 type Io = TokioIo<DuplexStream>;
 
@@ -26,8 +29,9 @@ enum Seen {
     Answer { status: u16, body: Vec<u8>, trailers: usize, end: Result<(), Code> },
 }
 
-/// A connection of the HTTP library, with a tap or without, and the upstream's end of it.
+/// A connection, with the HTTP library at one end and the upstream at the other.
 struct Line {
+    kept: Arc<Kept<Io>>,
     library: SendRequest<Empty<Bytes>>,
     source: Option<Source<Io>>,
     upstream: JoinHandle<DuplexStream>,
@@ -36,28 +40,39 @@ struct Line {
 impl Line {
     async fn open(with_tap: bool) -> Self {
         let (near, upstream) = duplex(1 << 20);
-        let near = Tapped::new(TokioIo::new(near));
+        let kept = Kept::new(LIMIT);
+        let (library, source) = Self::library(&kept, Box::new(TokioIo::new(near)), with_tap).await;
+        Self { kept, library, source, upstream: tokio::spawn(async { upstream }) }
+    }
+
+    async fn library(kept: &Arc<Kept<Io>>, io: Box<Io>, with_tap: bool) -> (SendRequest<Empty<Bytes>>, Option<Source<Io>>) {
+        let near = Tapped::new(io, kept.home(Uri::default()));
         let source = with_tap.then(|| Source(Arc::downgrade(&near.0)));
         if !with_tap {
             near.lock().stage = Stage::Through;
         }
         let (library, connection) = handshake(near).await.expect("no bytes are needed for it");
         tokio::spawn(connection);
-        Self { library, source, upstream: tokio::spawn(async { upstream }) }
+        (library, source)
     }
 
-    /// Asks, and has the upstream answer with these bytes in pieces of these sizes, and then close if it should.
+    /// Asks, over the same connection if it is open, and has the upstream answer with these bytes in pieces of these sizes, and then
+    /// close if it should.
     async fn ask(&mut self, method: &str, answer: &[u8], pieces: &[usize], close: bool) -> Seen {
+        if let Some(io) = self.kept.take(&Uri::default()) {
+            (self.library, self.source) = Self::library(&self.kept, io, true).await;
+        }
         let request = Request::builder().method(method).uri("/").header("host", "h").body(Empty::new()).expect("a request");
         let upstream = std::mem::replace(&mut self.upstream, tokio::spawn(std::future::pending()));
         let upstream = upstream.await.expect("it does not fail");
         self.upstream = tokio::spawn(say(upstream, answer.to_vec(), pieces.to_vec(), close));
         self.library.ready().await.expect("the connection is open");
+        let sent = Instant::now();
         let Ok(mut response) = self.library.send_request(request).await else { return Seen::NoAnswer };
         self.source.clone().map(|source| response.extensions_mut().insert(source));
         let status = response.status();
         let bodiless = method == "HEAD" || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let (_, mut body) = Body::<Io>::split(response, bodiless);
+        let (_, mut body) = Body::<Io>::split(response, bodiless, Some(sent));
         let (mut bytes, mut trailers, mut end) = (Vec::new(), 0, Ok(()));
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
@@ -109,34 +124,59 @@ fn chunked(body: &str) -> Vec<u8> {
     [HEAD, body].concat().into_bytes()
 }
 
+/// A library whose request was sent at this time, the head of a chunked answer with this body, and the upstream.
+async fn answered(body: &str) -> (SendRequest<Empty<Bytes>>, Instant, Response<Incoming>, JoinHandle<DuplexStream>) {
+    let (near, upstream) = duplex(1 << 20);
+    let (mut library, source) = Line::library(&Kept::new(LIMIT), Box::new(TokioIo::new(near)), true).await;
+    let upstream = tokio::spawn(say(upstream, chunked(body), Vec::new(), false));
+    let request = Request::builder().uri("/").header("host", "h").body(Empty::new()).expect("a request");
+    let sent = Instant::now();
+    let mut answer = library.send_request(request).await.expect("a head");
+    answer.extensions_mut().insert(source.expect("it has a tap"));
+    (library, sent, answer, upstream)
+}
+
 #[tokio::test]
-async fn of_a_chunked_answer_the_library_gets_head_and_end_alone() {
-    let (near, mut upstream) = duplex(1 << 20);
-    let mut near = Tapped::new(TokioIo::new(near));
-    upstream.write_all(&chunked("5\r\nhello\r\n3\r\n, y\r\n2\r\nou\r\n0\r\nx: y\r\n\r\n")).await.expect("room");
-    let mut tap = Tap { connection: near.0.clone(), chunk: Some(Chunk::Size) };
-    let mut library = Vec::new();
-    let mut read = async |library: &mut Vec<u8>| {
-        poll_fn(|cx| {
-            let mut room = [0; 4096];
-            let mut to = ReadBuf::new(&mut room);
-            let read = Pin::new(&mut near).poll_read(cx, to.unfilled());
-            library.extend_from_slice(to.filled());
-            Poll::Ready(read.is_ready())
-        })
-        .await
-    };
-    assert!(read(&mut library).await);
-    assert!(!read(&mut library).await, "it waits");
-    assert_eq!(library.escape_ascii().to_string(), HEAD.escape_default().to_string());
-    let mut pieces = Vec::new();
-    while let Some(piece) = poll_fn(|cx| tap.poll_piece(cx)).await {
-        pieces.push(piece.expect("a chunk"));
+async fn an_answer_in_chunks_takes_its_connection_from_the_library() {
+    let (library, sent, answer, _upstream) = answered("2\r\nhi\r\n0\r\n\r\n").await;
+    let (_, body) = Body::<Io>::split(answer, false, Some(sent));
+    assert!(matches!(body, Body::Chunks(_)));
+    assert_eq!(body.collect().await.expect("a whole answer").to_bytes(), "hi");
+    timeout(LIMIT, async {
+        while !library.is_closed() {
+            yield_now().await;
+        }
+    })
+    .await
+    .expect("the library has let go of it");
+}
+
+#[tokio::test]
+async fn an_answer_that_begins_before_the_request_has_ended_stays_with_the_library() {
+    for sent in [None, Some(Instant::now() + LIMIT)] {
+        let (library, _, answer, _upstream) = answered("2\r\nhi\r\n0\r\n\r\n").await;
+        let (_, body) = Body::<Io>::split(answer, false, sent);
+        assert!(matches!(body, Body::Library(..)));
+        assert_eq!(body.collect().await.expect("a whole answer").to_bytes(), "hi");
+        assert!(!library.is_closed());
     }
-    assert_eq!(pieces, ["hello", ", y", "ou"]);
-    library.clear();
-    assert!(read(&mut library).await);
-    assert_eq!(library, b"0\r\nx: y\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_upstream_will_close_is_not_kept() {
+    let closing = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nConnection: keep-alive, Close\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    for (answer, is_kept) in [(closing.as_bytes().to_vec(), false), (chunked("2\r\nhi\r\n0\r\n\r\n"), true)] {
+        let mut line = Line::open(true).await;
+        assert_eq!(line.ask("GET", &answer, &[], false).await, whole("hi"));
+        assert_eq!(line.kept.take(&Uri::default()).is_some(), is_kept);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_more_comes_than_was_asked_for_is_not_kept() {
+    let mut line = Line::open(true).await;
+    assert_eq!(line.ask("GET", &chunked("2\r\nhi\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"), &[], false).await, whole("hi"));
+    assert!(line.kept.take(&Uri::default()).is_none());
 }
 
 #[tokio::test]
@@ -174,16 +214,8 @@ async fn a_connection_is_kept_and_serves_answers_of_all_kinds_in_turn() {
 
 #[tokio::test]
 async fn whoever_leaves_in_the_middle_closes_the_connection() {
-    let (near, upstream) = duplex(1 << 20);
-    let near = Tapped::new(TokioIo::new(near));
-    let source = Source(Arc::downgrade(&near.0));
-    let (mut library, connection) = handshake(near).await.expect("no bytes are needed for it");
-    tokio::spawn(connection);
-    let upstream = tokio::spawn(say(upstream, chunked("2\r\nhi\r\n"), Vec::new(), false));
-    let request = Request::builder().uri("/").header("host", "h").body(Empty::<Bytes>::new()).expect("a request");
-    let mut response = library.send_request(request).await.expect("a head");
-    response.extensions_mut().insert(source);
-    let (_, mut body) = Body::<Io>::split(response, false);
+    let (_library, sent, answer, upstream) = answered("2\r\nhi\r\n").await;
+    let (_, mut body) = Body::<Io>::split(answer, false, Some(sent));
     assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
     drop(body);
     let mut upstream = upstream.await.expect("it does not fail");
@@ -207,6 +239,7 @@ async fn with_a_tap_or_without_answers_are_the_same() {
         "5\r\nhello\r\n0\r\n\r\n",
         "5\r\nhello\r\n3\r\n, y\r\n0\r\nx: y\r\n\r\n",
         "5;a=b\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+        "2\r\nhi\r\n00;c\r\nx:y\r\nz: \tw \r\n\r\n",
         "1\r\na\r\n00000000000000005\r\nhello\r\n0\r\n\r\n",
         "fffffffffffffffff\r\nhello",
         "5\r\nhel",

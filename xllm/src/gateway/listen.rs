@@ -13,6 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
+use xllm_proxy::proto::limits::HEADER_FIELDS;
 
 use super::{
     caller::{Caller, Connection},
@@ -25,8 +26,9 @@ const CONNECTIONS: u64 = 4096;
 const RESERVED: u64 = 64;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 1000;
-/// Header fields of a request, at most: more than the relay carries, so that its own limit decides and says so.
-const FIELDS: usize = 512;
+/// Header fields of a request, at most: more than the relay carries, so that its own limit decides and says so. Room for them is
+/// cleared anew for each request.
+const FIELDS: usize = HEADER_FIELDS + 16;
 /// The same for HTTP/2, in bytes.
 const HEAD: u32 = 1 << 16;
 /// What is read ahead of one HTTP/1 caller, and held for it, bytes.

@@ -1,0 +1,40 @@
+//! Connections to upstreams serve one call after the other.
+
+use super::support::{
+    relay::Relay,
+    request::{get, whole},
+    upstream::serving,
+    within,
+};
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+const KNOWN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+
+#[tokio::test]
+async fn calls_one_after_the_other_go_over_one_connection() {
+    for answer in [CHUNKED, KNOWN] {
+        let (url, connections) = serving(answer, usize::MAX).await;
+        let relay = Relay::allowing(&url).await;
+        let client = relay.client();
+        for _ in 0..20 {
+            assert_eq!(whole(&client, get(&url)).await.unwrap().body(), "hi");
+        }
+        assert_eq!(connections.borrow().opened, 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_upstream_closes_between_calls_is_replaced() {
+    for answer in [CHUNKED, KNOWN] {
+        let (url, mut connections) = serving(answer, 3).await;
+        let relay = Relay::allowing(&url).await;
+        let client = relay.client();
+        for round in 1..=3 {
+            for _ in 0..3 {
+                assert_eq!(whole(&client, get(&url)).await.unwrap().body(), "hi", "{answer}: {round}");
+            }
+            within("the close", connections.wait_for(|connections| connections.closed == round)).await.unwrap();
+        }
+        assert_eq!(connections.borrow().opened, 3, "{answer}");
+    }
+}
