@@ -5,6 +5,7 @@ use super::{
     format::{load, plain, range, signed, time},
     metric::Metric,
     result::{Difference, Parameters, Results, Route, RouteResult, Statistic, Step},
+    stats::known,
 };
 
 /// The sentences of all steps, the first step's first.
@@ -54,17 +55,13 @@ fn adds(found: &Difference, what: &str) -> String {
 
 fn alone(route: &RouteResult) -> String {
     let name = route.route.name();
-    match route.distribution(Metric::Ttft).zip(route.distribution(Metric::E2e)) {
-        Some((first, end)) => format!(
-            "Of {} {name} requests, half had their first token within {} ms and their end within {} ms, nine in ten within {} and {} ms.",
-            route.counts.done,
-            plain(first.p50),
-            plain(end.p50),
-            plain(first.p90),
-            plain(end.p90)
-        ),
-        None => format!("None of {} {name} requests was answered with a token.", route.counts.sent),
-    }
+    let Some((first, end)) = route.distribution(Metric::Ttft).zip(route.distribution(Metric::E2e)) else {
+        return format!("None of {} {name} requests was answered with a token.", route.counts.sent);
+    };
+    let half = format!("half had their first token within {} ms and their end within {} ms", plain(first.p50), plain(end.p50));
+    let most = format!(", nine in ten within {} and {} ms", plain(first.p90), plain(end.p90));
+    let most = known(0.9, first.count.min(end.count), most).unwrap_or_default();
+    format!("Of {} {name} requests, {half}{most}.", route.counts.done)
 }
 
 /// The one sentence at the top of a page, to be quoted: what [`sentences`] say of the first step, without the intervals, which the
@@ -99,7 +96,37 @@ pub(super) fn headline(results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{
+            result::{Counts, Throughput},
+            stats::distribution,
+        },
+        *,
+    };
+
+    fn words(count: u32) -> String {
+        let values = |metric| distribution(metric, (0..count).map(f64::from).collect()).expect("values");
+        let route = RouteResult {
+            route: Route::Direct,
+            counts: Counts { done: count.into(), ..Counts::default() },
+            failures: Vec::new(),
+            throughput: Throughput::default(),
+            goodput: None,
+            metrics: vec![values(Metric::Ttft), values(Metric::E2e)],
+            split: None,
+        };
+        alone(&route)
+    }
+
+    #[test]
+    fn of_fewer_than_ten_requests_nothing_is_said_of_nine_in_ten() {
+        assert_eq!(words(9), "Of 9 direct requests, half had their first token within 4.000 ms and their end within 4.000 ms.");
+        assert_eq!(
+            words(11),
+            "Of 11 direct requests, half had their first token within 5.000 ms and their end within 5.000 ms, nine in ten within 9.000 \
+             and 9.000 ms."
+        );
+    }
 
     fn found(estimate: f64, low: f64, high: f64) -> Difference {
         let statistic = Statistic::MedianOfDifferences;
