@@ -42,6 +42,11 @@ pub(super) fn is_refusal(error: &legacy::Error) -> bool {
     })
 }
 
+/// Whether nothing of the request was written, because the connection that was chosen for it turned out to be closed.
+pub(super) fn is_unsent(error: &Cause) -> bool {
+    find::<hyper::Error>(error).is_some_and(|error| error.is_canceled() || error.is_closed())
+}
+
 /// What a failure before the response head means.
 pub(super) fn call_failed(error: &legacy::Error, host: &str, connect: Duration) -> Notice {
     let (code, fault, text) = if let Some(resolve) = find::<ResolveError>(error) {

@@ -51,9 +51,9 @@ impl<T: Read + Send + Unpin + 'static> Kept<T> {
 
     /// The one to this origin that was used last, of those that are open.
     pub(super) fn take(&self, origin: &Uri) -> Option<Box<T>> {
-        let mut free = self.lock();
+        let (mut free, now) = (self.lock(), Instant::now());
         let connections = free.connections.get_mut(origin)?;
-        std::iter::from_fn(|| connections.pop()).map(|(connection, _)| connection).find_map(open)
+        std::iter::from_fn(|| connections.pop()).filter(|(_, until)| *until > now).find_map(|(connection, _)| open(connection))
     }
 
     fn keep(self: &Arc<Self>, origin: Uri, connection: Box<T>) {

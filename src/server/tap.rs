@@ -69,7 +69,8 @@ pub(super) struct State<T> {
     searched: usize,
     /// The library has written, and has not seen yet that all of it left.
     is_writing: bool,
-    /// When the head was shown, if the library was not writing then.
+    /// When the head was shown, if the library was not writing then and has not written since: nobody uses the connection but who
+    /// has that answer.
     held: Option<Instant>,
     /// The library, if it waits.
     library: Option<Waker>,
@@ -185,9 +186,10 @@ impl<T> State<T> {
         }
     }
 
-    /// The answer has ended in order: another may follow on this connection.
+    /// The answer has ended in order: another may follow on this connection. It may have begun already where this is noticed late;
+    /// then it stays the library's.
     fn finish(&mut self) {
-        let is_clean = self.shown.is_empty() && self.ahead.is_empty();
+        let is_clean = self.held.is_some() && self.shown.is_empty() && self.ahead.is_empty();
         self.resume(if is_clean { Stage::Head } else { Stage::Through });
     }
 }
@@ -199,8 +201,13 @@ impl<T: Write + Unpin> State<T> {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let Some(io) = &mut self.io else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
         self.is_writing = true;
+        self.held = None;
+        if self.stage == Stage::Held {
+            // The request goes on while it is answered; or nobody wanted the answer, and this is the next request.
+            self.resume(Stage::Through);
+        }
+        let Some(io) = &mut self.io else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
         write(Pin::new(&mut **io), cx)
     }
 

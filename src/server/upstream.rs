@@ -57,7 +57,7 @@ const TCP_PROBES: u32 = 3;
 const TCP_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// Fields of a head: more than may travel, for hop-by-hop fields do not count. Room for them is cleared anew for each head.
 const FIELDS: usize = HEADER_FIELDS + 16;
-/// How often a request goes out again that an upstream refused without looking at it.
+/// How often a request goes out again that an upstream did not see, or refused without looking at it.
 const REPEATS: usize = 2;
 
 /// TLS for the upstreams cannot be set up.
@@ -131,17 +131,17 @@ impl Pools {
 }
 
 impl Lease {
-    /// Makes a request until it is answered or fails: once, but for what an upstream refuses unseen.
+    /// Makes a request until it is answered or fails: once, but for what an upstream did not see, or refuses unseen.
     ///
-    /// The client itself repeats a request that it gave to a kept connection which turned out to be closed before any of it
-    /// was written. Beyond that, only what the upstream says it did not process goes out again, and only without a body:
-    /// pieces of one are gone when they are sent.
+    /// What was given to a kept connection that turned out to be closed before any of it was written goes out again. (The client
+    /// itself does that only with those that it keeps.) Beyond that, only what the upstream says it did not process is repeated, and
+    /// only without a body: pieces of one are gone when they are sent.
     pub(super) async fn call(&self, request: impl Fn() -> Request<Box<Upload>>) -> Result<Response<Incoming>, Error> {
         for _ in 0..REPEATS {
             let request = request();
             let bodiless = request.body().is_end_stream();
             match self.0.client.request(request).await {
-                Err(error) if bodiless && failure::is_refusal(&error) => {}
+                Err(error) if failure::is_unsent(&error) || (bodiless && failure::is_refusal(&error)) => {}
                 result => return result,
             }
         }

@@ -1,8 +1,11 @@
 //! Connections to upstreams serve one call after the other.
 
+use mock_llm::MockLlm;
+
 use super::support::{
     relay::Relay,
     request::{get, whole},
+    secure::https_before,
     upstream::serving,
     within,
 };
@@ -16,6 +19,21 @@ async fn calls_one_after_the_other_go_over_one_connection() {
         let (url, connections) = serving(answer, usize::MAX).await;
         let relay = Relay::allowing(&url).await;
         let client = relay.client();
+        for _ in 0..20 {
+            assert_eq!(whole(&client, get(&url)).await.unwrap().body(), "hi");
+        }
+        assert_eq!(connections.borrow().opened, 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn calls_by_https_one_after_the_other_go_over_one_connection() {
+    for answer in [CHUNKED, KNOWN] {
+        let (plain, connections) = serving(answer, usize::MAX).await;
+        let plain = plain.strip_prefix("http://").unwrap().parse().unwrap();
+        let mock = MockLlm::start(mock_llm::Config::default()).await.unwrap();
+        let (stand, url) = https_before(plain, mock, &["http/1.1"], "").await;
+        let client = stand.client();
         for _ in 0..20 {
             assert_eq!(whole(&client, get(&url)).await.unwrap().body(), "hi");
         }

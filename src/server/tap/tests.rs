@@ -1,8 +1,9 @@
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::rt::ReadBuf;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
@@ -13,7 +14,10 @@ use tokio::{
 use super::*;
 use crate::{
     proto::Code,
-    server::{failure::body_failed, kept::Kept},
+    server::{
+        failure::{body_failed, is_unsent},
+        kept::Kept,
+    },
 };
 
 type Io = TokioIo<DuplexStream>;
@@ -160,6 +164,85 @@ async fn an_answer_that_begins_before_the_request_has_ended_stays_with_the_libra
         assert_eq!(body.collect().await.expect("a whole answer").to_bytes(), "hi");
         assert!(!library.is_closed());
     }
+}
+
+/// A connection whose library has read an answer's head, with nobody to take the rest.
+async fn held() -> (Tapped<Io>, DuplexStream) {
+    let (near, mut upstream) = duplex(1 << 20);
+    let mut near = Tapped::new(Box::new(TokioIo::new(near)), Kept::new(LIMIT).home(Uri::default()));
+    upstream.write_all(HEAD.as_bytes()).await.expect("room");
+    assert_eq!(read(&mut near).await, HEAD.as_bytes());
+    assert_eq!(near.lock().stage, Stage::Held);
+    (near, upstream)
+}
+
+/// What the library reads, if it does not have to wait.
+async fn read(near: &mut Tapped<Io>) -> Vec<u8> {
+    poll_fn(|cx| {
+        let mut room = [0; 4096];
+        let mut to = ReadBuf::new(&mut room);
+        let _ = Pin::new(&mut *near).poll_read(cx, to.unfilled());
+        Poll::Ready(to.filled().to_vec())
+    })
+    .await
+}
+
+async fn write(near: &mut Tapped<Io>) {
+    poll_fn(|cx| Pin::new(&mut *near).poll_write(cx, b"GET / HTTP/1.1\r\n\r\n")).await.expect("room");
+    poll_fn(|cx| Pin::new(&mut *near).poll_flush(cx)).await.expect("it is flushed");
+}
+
+#[tokio::test]
+async fn a_connection_whose_answer_nobody_wanted_serves_the_next_request() {
+    let (mut near, mut upstream) = held().await;
+    write(&mut near).await;
+    upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("room");
+    assert_eq!(read(&mut near).await, b"HTTP/1.1 204 No Content\r\n\r\n");
+}
+
+#[tokio::test]
+async fn an_end_that_is_noticed_late_does_not_disturb_the_next_answer() {
+    let (mut near, mut upstream) = held().await;
+    near.lock().resume(Stage::Through);
+    write(&mut near).await;
+    near.lock().finish();
+    // Not the first bytes of a head, although it looks like that.
+    upstream.write_all(b"H").await.expect("room");
+    assert_eq!(read(&mut near).await, b"H");
+}
+
+#[tokio::test]
+async fn a_connection_to_which_the_library_writes_behind_the_head_is_not_taken() {
+    let sent = Instant::now();
+    let (near, _upstream) = held().await;
+    assert!(near.lock().take(sent).is_some());
+    let (mut near, _upstream) = held().await;
+    write(&mut near).await;
+    assert!(near.lock().take(sent).is_none());
+}
+
+#[tokio::test]
+async fn a_connection_is_not_taken_if_the_head_came_before_the_request_had_left() {
+    let sent = Instant::now();
+    let (near, mut upstream) = duplex(16);
+    let mut near = Tapped::new(Box::new(TokioIo::new(near)), Kept::new(LIMIT).home(Uri::default()));
+    poll_fn(|cx| Pin::new(&mut near).poll_write(cx, &[b'x'; 64])).await.expect("some room");
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut near).poll_write(cx, &[b'x'; 64]).is_pending())).await;
+    upstream.write_all(b"HTTP/1.1 200 \r\n").await.expect("room");
+    assert_eq!(read(&mut near).await, b"");
+    upstream.write_all(b"\r\n").await.expect("room");
+    assert_eq!(read(&mut near).await, b"HTTP/1.1 200 \r\n\r\n");
+    assert!(near.lock().take(sent).is_none());
+}
+
+#[tokio::test]
+async fn a_request_on_a_connection_that_is_closed_was_not_sent() {
+    let mut line = Line::open(true).await;
+    drop(line.upstream.await);
+    line.upstream = tokio::spawn(std::future::pending());
+    let request = Request::builder().uri("/").header("host", "h").body(Empty::new()).expect("a request");
+    let error = line.library.send_request(request).await.expect_err("there is no other end");
+    assert!(is_unsent(&error), "{error:?}");
 }
 
 #[tokio::test]
