@@ -10,7 +10,7 @@
 //!    proto             the core: bytes, `now` and randomness in; bytes, events and deadlines out
 //! ```
 //!
-//! Beside them `log`, with which both programs write their log; it imports none of the others.
+//! Beside them `log` and `listen`, with which both programs write their log and wait for callers; they import none of the others.
 //!
 //! The wire is described in `protocol.md`, whose sections the comments cite as "section 4.2". Without default features only
 //! [`proto`] and [`http`] are built, and no runtime is in the dependency tree.
@@ -21,6 +21,8 @@ pub mod client;
 #[cfg_attr(not(all(feature = "client", feature = "server")), allow(dead_code, reason = "each shell uses its part"))]
 mod driver;
 pub mod http;
+#[cfg(feature = "server")]
+pub mod listen;
 #[cfg(feature = "server")]
 pub mod log;
 pub mod proto;

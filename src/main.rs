@@ -10,10 +10,10 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use xllm_proxy::{
+    listen,
     log::{self, Lines, Log},
     server::{
         Config, Keys, Server, Workers,
@@ -179,10 +179,10 @@ fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>> {
     let stamp = folder.stamp();
     let (keys, made) = folder.open()?;
     let (clients, keys) = (keys.count(), Arc::new(keys));
-    let (listen, workers) = (config.listen, Workers::start(config.workers)?);
+    let (address, workers) = (config.listen, Workers::start(config.workers)?);
     let server = Server::new(config, keys.clone())?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
+        let listener = listen::listen(address).map_err(|error| cannot_listen(address, &error))?;
         if made {
             info!(folder = %folder.path().display(), "made the server's key");
         }

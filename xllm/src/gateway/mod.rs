@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env, log: &mu
         .patience(settings.wait)
         .warm(true)
         .build();
-    let listener = bind(settings.listen).await?;
+    let listener = bind(settings.listen)?;
     let address = listener.local_addr().map_err(|error| Failure::usage(format!("cannot listen: {error}")))?;
     greet(&client, &settings.proxy_url).await?;
     // Before the screen is written to in another way, or is the program's.
@@ -106,8 +106,8 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env, log: &mu
     Ok(exit)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    xllm_proxy::listen::listen(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Failure::usage(format!("{address} is in use already, perhaps by another gateway"))
             .remedy("use that one, or choose another port with --listen 127.0.0.1:PORT"),
         _ => Failure::usage(format!("cannot listen on {address}: {error}")),
