@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -53,7 +53,8 @@ impl<T: Read + Send + Unpin + 'static> Kept<T> {
     pub(super) fn take(&self, origin: &Uri) -> Option<Box<T>> {
         let (mut free, now) = (self.lock(), Instant::now());
         let connections = free.connections.get_mut(origin)?;
-        std::iter::from_fn(|| connections.pop()).filter(|(_, until)| *until > now).find_map(|(connection, _)| open(connection))
+        let mut newest_first = std::iter::from_fn(|| connections.pop());
+        newest_first.find_map(|(mut connection, until)| (until > now && is_open(&mut *connection)).then_some(connection))
     }
 
     fn keep(self: &Arc<Self>, origin: Uri, connection: Box<T>) {
@@ -67,11 +68,10 @@ impl<T: Read + Send + Unpin + 'static> Kept<T> {
     /// Whether some are left.
     fn look(&self) -> bool {
         let (mut free, now) = (self.lock(), Instant::now());
-        for connections in free.connections.values_mut() {
-            let kept = std::mem::take(connections).into_iter().filter(|(_, until)| *until > now);
-            connections.extend(kept.filter_map(|(connection, until)| Some((open(connection)?, until))));
-        }
-        free.connections.retain(|_, connections| !connections.is_empty());
+        free.connections.retain(|_, connections| {
+            connections.retain_mut(|(connection, until)| *until > now && is_open(&mut **connection));
+            !connections.is_empty()
+        });
         free.watched = !free.connections.is_empty();
         free.watched
     }
@@ -100,12 +100,11 @@ async fn watch<T: Read + Send + Unpin + 'static>(kept: Weak<Kept<T>>) {
     }
 }
 
-/// The connection, if its other end neither has closed it nor says something that it was not asked for.
-fn open<T: Read + Unpin>(mut connection: Box<T>) -> Option<Box<T>> {
+/// Whether its other end neither has closed it nor says something that it was not asked for.
+fn is_open<T: Read + Unpin>(connection: &mut T) -> bool {
     let mut room = [0; 1];
-    let read =
-        Pin::new(&mut *connection).poll_read(&mut Context::from_waker(Waker::noop()), ReadBuf::new(&mut room).unfilled());
-    matches!(read, Poll::Pending).then_some(connection)
+    let mut room = ReadBuf::new(&mut room);
+    Pin::new(connection).poll_read(&mut Context::from_waker(Waker::noop()), room.unfilled()).is_pending()
 }
 
 #[cfg(test)]
