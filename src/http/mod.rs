@@ -11,7 +11,14 @@ pub use target::{Target, check_url};
 use crate::proto::{
     Code, Fault,
     frame::{Header, Headers, Notice},
+    limits::HEADER_FIELDS,
 };
+
+/// Fields of a head, at most, that an HTTP library is to read: more than may travel, for hop-by-hop fields do not count, so that our
+/// own check decides and says so. For HTTP/1.1, it clears room for so many anew for each head.
+pub const HEAD_FIELDS: usize = HEADER_FIELDS + 16;
+/// The same for HTTP/2, bytes.
+pub const HEAD_BYTES: u32 = 1 << 16;
 
 /// Methods that travel (section 5.3).
 pub const METHODS: [Method; 7] =

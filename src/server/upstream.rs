@@ -33,7 +33,10 @@ use super::{
     tap::Tapped,
     upload::Upload,
 };
-use crate::{proto::limits::HEADER_FIELDS, tls};
+use crate::{
+    http::{HEAD_BYTES, HEAD_FIELDS},
+    tls,
+};
 
 /// How long an unused connection to an upstream is kept.
 const POOL_IDLE: Duration = Duration::from_secs(90);
@@ -45,8 +48,6 @@ const CALLS: usize = 80;
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The same for a whole HTTP/2 connection: no limit of its own, or slow readers would stop everyone on the connection.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// What HTTP/2 may count for a head, bytes: more than ours can hold, so that our own check decides and says so.
-const HEAD_ROOM: u32 = 1 << 16;
 /// An HTTP/2 connection that is silent for so long is asked for a sign of life, and given up without one.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// The same below HTTP, for HTTP/1.1 has no such sign: how long, how long for each question, and how many of them.
@@ -55,8 +56,6 @@ const TCP_PROBES: u32 = 3;
 /// What was sent and is not acknowledged for so long ends a connection.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const TCP_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-/// Fields of a head: more than may travel, for hop-by-hop fields do not count. Room for them is cleared anew for each head.
-const FIELDS: usize = HEADER_FIELDS + 16;
 /// How often a request goes out again that an upstream did not see, or refused without looking at it.
 const REPEATS: usize = 2;
 
@@ -188,12 +187,12 @@ impl Settings {
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
-            .http1_max_headers(FIELDS)
+            .http1_max_headers(HEAD_FIELDS)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_timeout(KEEP_ALIVE)
-            .http2_max_header_list_size(HEAD_ROOM)
+            .http2_max_header_list_size(HEAD_BYTES)
             .build(connector)
     }
 }

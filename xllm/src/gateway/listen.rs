@@ -13,7 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
-use xllm_proxy::proto::limits::HEADER_FIELDS;
+use xllm_proxy::http::{HEAD_BYTES, HEAD_FIELDS};
 
 use super::{
     caller::{Caller, Connection},
@@ -26,11 +26,6 @@ const CONNECTIONS: u64 = 4096;
 const RESERVED: u64 = 64;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 1000;
-/// Header fields of a request, at most: more than the relay carries, so that its own limit decides and says so. Room for them is
-/// cleared anew for each request.
-const FIELDS: usize = HEADER_FIELDS + 16;
-/// The same for HTTP/2, in bytes.
-const HEAD: u32 = 1 << 16;
 /// What is read ahead of one HTTP/1 caller, and held for it, bytes.
 const BUFFER: usize = 1 << 16;
 /// An HTTP/2 connection that is silent for so long is asked for a sign of life, and given up without one.
@@ -54,7 +49,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, connecti
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
-        .max_headers(FIELDS)
+        .max_headers(HEAD_FIELDS)
         .max_buf_size(BUFFER)
         // A token and its frame are three pieces, which are cheaper copied together than written apart.
         .writev(false)
@@ -67,7 +62,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, connecti
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD)
+        .max_header_list_size(HEAD_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let accept = async {
