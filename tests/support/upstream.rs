@@ -8,6 +8,13 @@ use tokio::{
     sync::watch,
 };
 
+/// A listener, and the URL of its root without a slash.
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
 /// What an upstream does when it has said its part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Then {
@@ -18,15 +25,14 @@ pub(crate) enum Then {
 
 /// Answers every connection's request head with these bytes. Gives the URL of its root, without a slash.
 pub(crate) async fn saying(answer: impl Into<Vec<u8>>, then: Then) -> String {
-    let (answer, listener) = (answer.into(), TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let address = listener.local_addr().unwrap();
+    let (answer, (listener, url)) = (answer.into(), listen().await);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = answer.clone();
             tokio::spawn(async move { speak(stream, &answer, then).await });
         }
     });
-    format!("http://{address}")
+    url
 }
 
 async fn speak(mut stream: TcpStream, answer: &[u8], then: Then) -> Option<()> {
@@ -51,9 +57,8 @@ pub(crate) struct Connections {
 
 /// Answers so many requests of each connection, none of which may have a body, with these bytes, and closes it then.
 pub(crate) async fn serving(answer: &'static str, each: usize) -> (String, watch::Receiver<Connections>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (url, (sender, connections)) =
-        (format!("http://{}", listener.local_addr().unwrap()), watch::channel(Connections::default()));
+    let (listener, url) = listen().await;
+    let (sender, connections) = watch::channel(Connections::default());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             sender.send_modify(|connections| connections.opened += 1);
@@ -97,8 +102,7 @@ pub(crate) struct Recording {
 
 /// Answers each connection with these bytes when what it has said ends so.
 pub(crate) async fn recording(answer: &str, end: &'static [u8]) -> Recording {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, url) = listen().await;
     let (sender, heard) = watch::channel(Vec::new());
     let answer = answer.to_owned();
     tokio::spawn(async move {
@@ -117,8 +121,7 @@ pub(crate) async fn recording(answer: &str, end: &'static [u8]) -> Recording {
 
 /// Accepts connections and never reads.
 pub(crate) async fn deaf() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, url) = listen().await;
     tokio::spawn(async move {
         let mut kept = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {

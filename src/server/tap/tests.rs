@@ -2,8 +2,10 @@ use std::{future::poll_fn, time::Duration};
 
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::rt::ReadBuf;
+use hyper::{
+    client::conn::http1::{SendRequest, handshake},
+    rt::ReadBuf,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
@@ -66,7 +68,7 @@ impl Line {
         if let Some(io) = self.kept.take(&Uri::default()) {
             (self.library, self.source) = Self::library(&self.kept, io, true).await;
         }
-        let request = Request::builder().method(method).uri("/").header("host", "h").body(Empty::new()).expect("a request");
+        let request = request(method);
         let upstream = std::mem::replace(&mut self.upstream, tokio::spawn(std::future::pending()));
         let upstream = upstream.await.expect("it does not fail");
         self.upstream = tokio::spawn(say(upstream, answer.to_vec(), pieces.to_vec(), close));
@@ -90,6 +92,10 @@ impl Line {
         }
         Seen::Answer { status: status.as_u16(), body: bytes, trailers, end }
     }
+}
+
+fn request(method: &str) -> Request<Empty<Bytes>> {
+    Request::builder().method(method).uri("/").header("host", "h").body(Empty::new()).expect("a request")
 }
 
 async fn say(mut upstream: DuplexStream, answer: Vec<u8>, pieces: Vec<usize>, close: bool) -> DuplexStream {
@@ -133,9 +139,8 @@ async fn answered(body: &str) -> (SendRequest<Empty<Bytes>>, Instant, Response<I
     let (near, upstream) = duplex(1 << 20);
     let (mut library, source) = Line::library(&Kept::new(LIMIT), Box::new(TokioIo::new(near)), true).await;
     let upstream = tokio::spawn(say(upstream, chunked(body), Vec::new(), false));
-    let request = Request::builder().uri("/").header("host", "h").body(Empty::new()).expect("a request");
     let sent = Instant::now();
-    let mut answer = library.send_request(request).await.expect("a head");
+    let mut answer = library.send_request(request("GET")).await.expect("a head");
     answer.extensions_mut().insert(source.expect("it has a tap"));
     (library, sent, answer, upstream)
 }
@@ -166,10 +171,15 @@ async fn an_answer_that_begins_before_the_request_has_ended_stays_with_the_libra
     }
 }
 
+/// A connection that nothing keeps.
+fn tapped(near: DuplexStream) -> Tapped<Io> {
+    Tapped::new(Box::new(TokioIo::new(near)), Kept::new(LIMIT).home(Uri::default()))
+}
+
 /// A connection whose library has read an answer's head, with nobody to take the rest.
 async fn held() -> (Tapped<Io>, DuplexStream) {
     let (near, mut upstream) = duplex(1 << 20);
-    let mut near = Tapped::new(Box::new(TokioIo::new(near)), Kept::new(LIMIT).home(Uri::default()));
+    let mut near = tapped(near);
     upstream.write_all(HEAD.as_bytes()).await.expect("room");
     assert_eq!(read(&mut near).await, HEAD.as_bytes());
     assert_eq!(near.lock().stage, Stage::Held);
@@ -225,7 +235,7 @@ async fn a_connection_to_which_the_library_writes_behind_the_head_is_not_taken()
 async fn a_connection_is_not_taken_if_the_head_came_before_the_request_had_left() {
     let sent = Instant::now();
     let (near, mut upstream) = duplex(16);
-    let mut near = Tapped::new(Box::new(TokioIo::new(near)), Kept::new(LIMIT).home(Uri::default()));
+    let mut near = tapped(near);
     poll_fn(|cx| Pin::new(&mut near).poll_write(cx, &[b'x'; 64])).await.expect("some room");
     poll_fn(|cx| Poll::Ready(Pin::new(&mut near).poll_write(cx, &[b'x'; 64]).is_pending())).await;
     upstream.write_all(b"HTTP/1.1 200 \r\n").await.expect("room");
@@ -240,8 +250,7 @@ async fn a_request_on_a_connection_that_is_closed_was_not_sent() {
     let mut line = Line::open(true).await;
     drop(line.upstream.await);
     line.upstream = tokio::spawn(std::future::pending());
-    let request = Request::builder().uri("/").header("host", "h").body(Empty::new()).expect("a request");
-    let error = line.library.send_request(request).await.expect_err("there is no other end");
+    let error = line.library.send_request(request("GET")).await.expect_err("there is no other end");
     assert!(is_unsent(&error), "{error:?}");
 }
 
