@@ -14,7 +14,8 @@ const BACKLOG: u32 = 4096;
 /// Those of the system: the address is in use, is not this machine's, or needs rights.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Elsewhere, what was accepted by a program that has ended keeps the address for minutes; there, others could take it away.
+    // Without it, what a program that has ended accepted keeps the address for minutes. On Windows, which needs it not, others could
+    // take the address away with it.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

@@ -64,7 +64,7 @@ impl Progress {
         self.sent.get().copied()
     }
 
-    fn is_sent(&self) {
+    fn all_sent(&self) {
         let _ = self.sent.set(std::time::Instant::now());
     }
 
@@ -121,7 +121,7 @@ impl Upload {
             BodyLength::Unknown => None,
         };
         if left == Some(0) {
-            progress.is_sent();
+            progress.all_sent();
         }
         Self { exchange, left, allowed: limit, policy, rules, progress, ended: length == BodyLength::None }
     }
@@ -139,7 +139,7 @@ impl Upload {
         self.left = self.left.map(|left| left.saturating_sub(size));
         self.progress.move_on();
         if self.left == Some(0) {
-            self.progress.is_sent();
+            self.progress.all_sent();
         }
         Ok(Frame::data(bytes))
     }
@@ -148,7 +148,7 @@ impl Upload {
         match to_map(trailers) {
             Ok(trailers) => {
                 self.ended = true;
-                self.progress.is_sent();
+                self.progress.all_sent();
                 let kept = Filter::new(Direction::Request, self.policy).with(&self.rules).fields(&trailers);
                 (!kept.is_empty()).then(|| Ok(Frame::trailers(kept)))
             }
