@@ -1,23 +1,17 @@
 //! The server: accepts sessions, calls upstreams, relays their answers.
 //!
 //! ```text
-//! run ─► accept ─► relay ─► answer, upload, upstream, failure ─► address
-//!          │  │      └─► origins
-//!          │  └─► worker ─► upstream ─► tap
+//! run ─► accept ─► relay ─► upload, upstream
+//!          │  │      └─► guard
+//!          │  └─► worker ─► upstream
 //!          └─► keys, config
 //! ```
 
 mod accept;
-mod address;
-mod answer;
-mod chunks;
 pub mod config;
-mod failure;
-mod kept;
+pub mod guard;
 pub mod keys;
-pub mod origins;
 mod relay;
-mod tap;
 mod upload;
 mod upstream;
 mod worker;

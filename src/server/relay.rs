@@ -10,11 +10,13 @@ use url::Url;
 
 use super::{
     Server,
-    answer::Answer,
-    failure::{call_failed, head_too_large},
-    origins::Verdict,
+    guard::origins::Verdict,
     upload::{Failure, Progress, Upload},
-    upstream::Upstreams,
+    upstream::{
+        Upstreams,
+        answer::Answer,
+        failure::{call_failed, head_too_large},
+    },
     worker::Held,
 };
 use crate::{

@@ -16,7 +16,7 @@ use tokio::{
 use super::*;
 use crate::{
     proto::Code,
-    server::{
+    server::upstream::{
         failure::{body_failed, is_unsent},
         kept::Kept,
     },

@@ -1,5 +1,12 @@
 //! Calling upstreams: pooled clients, under two rules for addresses.
 
+mod address;
+pub(super) mod answer;
+mod chunks;
+pub(super) mod failure;
+mod kept;
+mod tap;
+
 use std::{
     error::Error as StdError,
     future::{Future, ready},
@@ -24,13 +31,10 @@ use hyper_util::{
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
 
+use self::{address::Resolver, kept::Kept, tap::Tapped};
 use super::{
-    address::Resolver,
     config::{Config, ConfigError},
-    failure,
-    kept::Kept,
-    origins::Verdict,
-    tap::Tapped,
+    guard::origins::Verdict,
     upload::Upload,
 };
 use crate::{

@@ -13,25 +13,25 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{failure::body_failed, tap, upstream::Stream};
+use super::{Stream, failure::body_failed, tap};
 use crate::proto::{
     Code, Fault,
     frame::{Notice, is_bodiless},
 };
 
 /// An upstream's answer.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(in crate::server) struct Answer {
+    pub(in crate::server) status: StatusCode,
     headers: HeaderMap,
     body: tap::Body<Stream>,
-    pub(super) trailers: HeaderMap,
+    pub(in crate::server) trailers: HeaderMap,
     /// It has no body, whatever its head says of a length.
-    pub(super) bodiless: bool,
+    pub(in crate::server) bodiless: bool,
     stall: Stall,
 }
 
 impl Answer {
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         answer: http::Response<Incoming>,
         to_head: bool,
         sent: Option<std::time::Instant>,
@@ -44,7 +44,7 @@ impl Answer {
     }
 
     /// The next frame of the body, unless the upstream is silent for too long.
-    pub(super) async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, Notice> {
+    pub(in crate::server) async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, Notice> {
         self.stall.begin();
         let frame = poll_fn(|cx| match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),
@@ -54,12 +54,12 @@ impl Answer {
     }
 
     /// The headers, once: they hold the memory that they came in, 8 KiB, which a silent stream shall not keep.
-    pub(super) fn take_headers(&mut self) -> HeaderMap {
+    pub(in crate::server) fn take_headers(&mut self) -> HeaderMap {
         std::mem::take(&mut self.headers)
     }
 
     /// The length that it declared: what the framing says, beside which a header may say something else.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(in crate::server) fn length(&self) -> Option<u64> {
         if self.bodiless { declared(&self.headers) } else { self.body.size_hint().exact() }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn is_unsent(error: &Cause) -> bool {
 }
 
 /// What a failure before the response head means.
-pub(super) fn call_failed(error: &legacy::Error, host: &str, connect: Duration) -> Notice {
+pub(in crate::server) fn call_failed(error: &legacy::Error, host: &str, connect: Duration) -> Notice {
     let (code, fault, text) = if let Some(resolve) = find::<ResolveError>(error) {
         let (code, fault) = match resolve {
             ResolveError::Unresolved(_) => (Code::UpstreamUnresolved, Fault::Upstream),
@@ -79,7 +79,7 @@ pub(super) fn body_failed(error: &BodyError) -> Notice {
 }
 
 /// The upstream's head does not fit.
-pub(super) fn head_too_large() -> Notice {
+pub(in crate::server) fn head_too_large() -> Notice {
     let text = "the upstream's headers are more than the relay carries (256 fields, 16 000 bytes)";
     Notice::new(Code::HeadTooLarge, Fault::Upstream, text)
 }

@@ -1,0 +1,6 @@
+//! The server's commands.
+
+pub(crate) mod check;
+pub(crate) mod client;
+pub(crate) mod options;
+pub(crate) mod serve;

@@ -1,0 +1,101 @@
+//! Bounds on everything that a peer controls.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::ConfigError;
+use crate::proto::{limits, wire::VARINT_MAX};
+
+/// Bounds on everything that a peer controls. Times are in seconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Sessions at once.
+    pub sessions: usize,
+    /// Requests at once in one session.
+    pub exchanges: u32,
+    /// Time until a client must have proved its key.
+    pub hello_seconds: f64,
+    /// Time without a request after which a session ends.
+    pub idle_seconds: f64,
+    /// Time to connect to an upstream.
+    pub connect_seconds: f64,
+    /// Time until an upstream's response head. Long: models think.
+    pub head_seconds: f64,
+    /// Silence in the middle of an upstream's response body.
+    pub stall_seconds: f64,
+    /// Time for requests under way when the server stops.
+    pub drain_seconds: f64,
+    /// Largest request body, bytes.
+    pub upload_bytes: u64,
+    /// Request body bytes that a client may send ahead.
+    pub upload_credit: u64,
+    /// Largest response in buffered mode, bytes.
+    pub buffered_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 10_000,
+            exchanges: 256,
+            hello_seconds: limits::HELLO_TIME.as_secs_f64(),
+            idle_seconds: 600.0,
+            connect_seconds: 10.0,
+            head_seconds: 900.0,
+            stall_seconds: 900.0,
+            drain_seconds: 30.0,
+            upload_bytes: 2 << 30,
+            upload_credit: 1 << 20,
+            buffered_bytes: 8 << 20,
+        }
+    }
+}
+
+macro_rules! durations {
+    ($($(#[doc = $doc:literal])+ $name:ident = $field:ident;)+) => {
+        impl Limits {
+            $($(#[doc = $doc])+ pub fn $name(&self) -> Duration { Duration::from_secs_f64(self.$field) })+
+
+            fn check_times(&self) -> Result<(), ConfigError> {
+                $(if !(0.001..=31_536_000.0).contains(&self.$field) {
+                    return Err(ConfigError::Range(concat!("limits.", stringify!($field)), "0.001 to 31536000"));
+                })+
+                Ok(())
+            }
+        }
+    };
+}
+
+durations! {
+    /// Time until a client must have proved its key.
+    hello = hello_seconds;
+    /// Time without a request after which a session ends.
+    idle = idle_seconds;
+    /// Time to connect to an upstream.
+    connect = connect_seconds;
+    /// Time until an upstream's response head.
+    head = head_seconds;
+    /// Silence in the middle of an upstream's response body.
+    stall = stall_seconds;
+    /// Time for requests under way when the server stops.
+    drain = drain_seconds;
+}
+
+impl Limits {
+    pub(in crate::server) fn check(&self) -> Result<(), ConfigError> {
+        self.check_times()?;
+        let credit = limits::CREDIT_MIN..=limits::CREDIT_MAX;
+        let in_range = [
+            ("limits.sessions", (1..=1_000_000).contains(&self.sessions), "1 to 1000000"),
+            ("limits.exchanges", (1..=limits::EXCHANGES_MAX).contains(&self.exchanges.into()), "1 to 65536"),
+            ("limits.buffered_bytes", self.buffered_bytes <= VARINT_MAX, "at most 4611686018427387903"),
+            ("limits.upload_credit", credit.contains(&self.upload_credit), "16448 to 1073741824"),
+        ];
+        match in_range.into_iter().find(|(_, fine, _)| !fine) {
+            Some((key, _, range)) => Err(ConfigError::Range(key, range)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
+
+mod error;
+mod limits;
+mod rules;
+
+use std::{
+    net::SocketAddr,
+    num::NonZero,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+pub use self::{error::ConfigError, limits::Limits};
+
+use self::rules::RulesFile;
+use super::guard::origins::Origins;
+use crate::{
+    http::policy::Rules,
+    proto::{Profile, frame::Policy},
+};
+
+/// More threads than any machine has use for.
+const WORKERS_MAX: usize = 1024;
+
+/// The annotated example, which a test loads.
+pub const EXAMPLE: &str = include_str!("../../../xllm-proxy.example.toml");
+
+/// All settings, with their defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Folder of the key files; `None`: the platform's.
+    pub data_dir: Option<PathBuf>,
+    /// Threads that carry sessions, for [`Workers::start`](super::Workers::start); `None`: one for each processor.
+    pub workers: Option<NonZero<usize>>,
+    /// What may be called.
+    pub origins: Origins,
+    /// The weakest traffic profile that clients may use.
+    pub profile: Profile,
+    /// The loosest header policy that clients may use.
+    pub headers: Policy,
+    /// Changes to that policy for what goes to upstreams.
+    pub request_headers: Rules,
+    /// Changes to that policy for what goes to clients.
+    pub response_headers: Rules,
+    /// Bounds on everything that a peer controls.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::try_from(File::default()).expect("the defaults are valid")
+    }
+}
+
+/// The file as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    workers: Option<usize>,
+    profile: Option<String>,
+    headers: Option<HeaderPolicy>,
+    request_headers: RulesFile,
+    response_headers: RulesFile,
+    origins: OriginsFile,
+    limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct OriginsFile {
+    known: bool,
+    allow: Vec<String>,
+}
+
+impl Default for OriginsFile {
+    fn default() -> Self {
+        Self { known: true, allow: Vec::new() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum HeaderPolicy {
+    Neutral,
+    Sdk,
+    Pass,
+}
+
+fn workers(count: usize) -> Result<NonZero<usize>, ConfigError> {
+    NonZero::new(count).filter(|count| count.get() <= WORKERS_MAX).ok_or(ConfigError::Range("workers", "1 to 1024"))
+}
+
+impl TryFrom<File> for Config {
+    type Error = ConfigError;
+
+    fn try_from(file: File) -> Result<Self, ConfigError> {
+        file.limits.check()?;
+        Ok(Self {
+            listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
+            data_dir: file.data_dir,
+            workers: file.workers.map(workers).transpose()?,
+            origins: Origins::new(file.origins.known, &file.origins.allow)?,
+            profile: file.profile.map_or(Ok(Profile::Off), |name| name.parse())?,
+            headers: match file.headers {
+                Some(HeaderPolicy::Neutral) => Policy::Neutral,
+                Some(HeaderPolicy::Sdk) => Policy::Sdk,
+                None | Some(HeaderPolicy::Pass) => Policy::Pass,
+            },
+            request_headers: file.request_headers.rules("request_headers")?,
+            response_headers: file.response_headers.rules("response_headers")?,
+            limits: file.limits,
+        })
+    }
+}
+
+impl Config {
+    /// Reads a file. `allow` are origins to allow beside those in it.
+    ///
+    /// # Errors
+    /// What is wrong, with line and key where there is one.
+    pub fn load(path: &Path, allow: &[String]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Io(path.into(), error))?;
+        Self::parse(&text, path, allow)
+    }
+
+    /// Reads a text; `path` is for messages.
+    ///
+    /// # Errors
+    /// What is wrong, with line and key where there is one.
+    pub fn parse(text: &str, path: &Path, allow: &[String]) -> Result<Self, ConfigError> {
+        let mut file: File = toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))?;
+        file.origins.allow.extend_from_slice(allow);
+        file.try_into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("test.toml"), &[]).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_example_shows_every_default() {
+    let (example, default) = (parse(EXAMPLE).expect("the example is valid"), Config::default());
+    assert_eq!(format!("{:?}", example.limits), format!("{:?}", default.limits));
+    assert_eq!(example.listen, default.listen);
+    assert!(EXAMPLE.contains("\n# workers = "), "the example lacks workers");
+    assert_eq!(example.origins.list(), default.origins.list());
+    assert_eq!((example.profile, example.headers), (default.profile, default.headers));
+    for (rules, of_defaults) in
+        [(&example.request_headers, &default.request_headers), (&example.response_headers, &default.response_headers)]
+    {
+        assert!(rules.is_empty() && of_defaults.is_empty());
+    }
+    for name in ["[request_headers]", "[response_headers]", "keep = ", "drop = ", "set = "] {
+        assert!(EXAMPLE.contains(&format!("\n{name}")), "the example lacks {name}");
+    }
+    for name in format!("{:?}", default.limits).split_whitespace().filter_map(|word| word.strip_suffix(':')) {
+        assert!(EXAMPLE.contains(&format!("\n{name} = ")), "the example lacks {name}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_line() {
+    for (text, place) in [
+        ("lisen = '0.0.0.0:1'", "line 1, column 1"),
+        ("[limits]\nsession = 1", "line 2, column 1"),
+        ("[origins]\nalow = []", "line 2, column 1"),
+        ("\n[typo]", "line 2, column 2"),
+        ("[response_headers]\n keeps = []", "line 2, column 2"),
+    ] {
+        let error = parse(text).expect_err("refused");
+        assert!(error.contains("unknown field") && error.contains(place), "{error}");
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_used_are_refused_with_their_table() {
+    for (text, expected) in [
+        ("[request_headers]\nkeep = ['host']", "[request_headers]: `host` is made anew"),
+        ("[response_headers]\nkeep = ['a']\ndrop = ['A']", "[response_headers]: `a` stands in both"),
+        ("[request_headers.set]\nx-team = 7", "`set` is a table of names and texts"),
+    ] {
+        let error = parse(text).expect_err("refused");
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_about_a_header_that_is_set_does_not_show_its_value() {
+    for text in [
+        "set = { authorization = \"secret",
+        "set = { authorization = secret }",
+        "set = { authorization = ['secret'] }",
+        "set = 'secret'",
+        "set = { authorization = \"secret\\n\" }",
+        "set = { \"authorization: secret\" = '' }",
+        "authorization = 'secret'",
+        "keep = ['authorization: secret']",
+    ] {
+        let text = format!("[request_headers]\n{text}");
+        let error = Config::parse(&text, Path::new("test.toml"), &[]).expect_err("refused");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("secret") && shown.contains("request_headers") | shown.contains("line 2"), "{shown}");
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused_by_name() {
+    for (text, key) in [
+        ("[limits]\nsessions = 0", "limits.sessions"),
+        ("[limits]\nexchanges = 70000", "limits.exchanges"),
+        ("[limits]\nupload_credit = 1", "limits.upload_credit"),
+        ("[limits]\nbuffered_bytes = 9223372036854775807", "limits.buffered_bytes"),
+        ("[limits]\nhello_seconds = -1", "limits.hello_seconds"),
+        ("[limits]\nstall_seconds = nan", "limits.stall_seconds"),
+        ("[origins]\nallow = ['nonsense']", "nonsense"),
+        ("profile = 'loud'", "profile"),
+        ("workers = 0", "workers"),
+        ("workers = 1025", "workers"),
+    ] {
+        assert!(parse(text).expect_err("refused").contains(key), "{text}");
+    }
+}
+
+#[test]
+fn origins_from_flags_are_added() {
+    let config = Config::parse("", Path::new("x"), &["http://127.0.0.1:1".into()]).expect("valid");
+    assert!(config.origins.list().contains(&"http://127.0.0.1:1"));
+}

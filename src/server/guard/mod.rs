@@ -1,0 +1,3 @@
+//! What may be called.
+
+pub mod origins;
