@@ -13,7 +13,7 @@ use tokio_util::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Server, relay, worker::Worker};
+use super::{Server, proxy_protocol, relay, worker::Worker};
 use crate::{
     driver::{Exchange, Hook, Session, drive, tune},
     proto::{
@@ -49,8 +49,14 @@ pub(super) async fn accept(
         let Some(worker) = Worker::choose(workers) else { return };
         let (server, held, stop, cut) = (server.clone(), worker.session(), stop.clone(), cut.clone());
         let session = async move {
+            let start = Instant::now();
             match tune(&stream).and_then(|()| stream.into_std()).and_then(TcpStream::from_std) {
-                Ok(stream) => serve(&server, held.worker(), stream, peer, &stop).await,
+                Ok(mut stream) => {
+                    let (proxies, deadline) = (&server.config.proxies, start + server.config.limits.hello());
+                    if let Some(peer) = proxy_protocol::peer(&mut stream, peer, proxies, deadline, &stop).await {
+                        serve(&server, held.worker(), stream, peer, start, &stop).await;
+                    }
+                }
                 Err(error) => debug!(%peer, %error, "the connection ended at once"),
             }
             drop(permit);
@@ -66,12 +72,19 @@ pub(super) async fn accept(
     }
 }
 
-async fn serve(server: &Arc<Server>, worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
+/// Serves who has connected at `start`, from which the hello time counts.
+async fn serve(
+    server: &Arc<Server>,
+    worker: &Arc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    start: Instant,
+    stop: &CancellationToken,
+) {
     let (mut ephemeral, mut decoy) = (Secret::new([0; 32]), Secret::new([0; 32]));
     if getrandom::fill(ephemeral.expose_mut()).and_then(|()| getrandom::fill(decoy.expose_mut())).is_err() {
         return warn!(%peer, "no randomness: the connection is dropped");
     }
-    let start = Instant::now();
     let connection = Connection::server(server.session_config(), ephemeral, decoy, Duration::ZERO, &AWS_LC);
     let session = Session::new(connection, start, Arc::default());
     let hook = ServerHook {

@@ -4,13 +4,14 @@
 //! run ─► accept ─► relay ─► upload, upstream
 //!          │  │      └─► guard
 //!          │  └─► worker ─► upstream
-//!          └─► keys, config
+//!          └─► proxy_protocol, keys, config
 //! ```
 
 mod accept;
 pub mod config;
 pub mod guard;
 pub mod keys;
+mod proxy_protocol;
 mod relay;
 mod upload;
 mod upstream;

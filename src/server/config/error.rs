@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::NotANetwork;
 use crate::{http::policy::RuleError, server::guard::origins::NotAnOrigin};
 
 /// A configuration that cannot be used.
@@ -28,6 +29,9 @@ pub enum ConfigError {
     /// Not an origin.
     #[error("origins.allow: {0}")]
     Origin(#[from] NotAnOrigin),
+    /// Neither an address nor a network.
+    #[error("proxy_protocol.from: {0}")]
+    Network(#[from] NotANetwork),
     /// Rules for headers that cannot be used; the table they are in.
     #[error("[{0}]: {1}")]
     Rules(&'static str, RuleError),

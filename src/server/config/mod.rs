@@ -2,6 +2,7 @@
 
 mod error;
 mod limits;
+mod proxies;
 mod rules;
 
 use std::{
@@ -12,9 +13,13 @@ use std::{
 
 use serde::Deserialize;
 
-pub use self::{error::ConfigError, limits::Limits};
+pub use self::{
+    error::ConfigError,
+    limits::Limits,
+    proxies::{NotANetwork, Proxies},
+};
 
-use self::rules::RulesFile;
+use self::{proxies::ProxiesFile, rules::RulesFile};
 use super::guard::origins::Origins;
 use crate::{
     http::policy::Rules,
@@ -32,6 +37,8 @@ pub const EXAMPLE: &str = include_str!("../../../xllm-proxy.example.toml");
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Balancers in front, which say whom they forward for.
+    pub proxies: Proxies,
     /// Folder of the key files; `None`: the platform's.
     pub data_dir: Option<PathBuf>,
     /// Threads that carry sessions, for [`Workers::start`](super::Workers::start); `None`: one for each processor.
@@ -61,6 +68,7 @@ impl Default for Config {
 #[serde(default, deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    proxy_protocol: ProxiesFile,
     data_dir: Option<PathBuf>,
     workers: Option<usize>,
     profile: Option<String>,
@@ -103,6 +111,7 @@ impl TryFrom<File> for Config {
         file.limits.check()?;
         Ok(Self {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
+            proxies: file.proxy_protocol.try_into()?,
             data_dir: file.data_dir,
             workers: file.workers.map(workers).transpose()?,
             origins: Origins::new(file.origins.known, &file.origins.allow)?,
