@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use cli::{
     check::check,
     client::{ClientCommand, client},
-    options::{Options, key_folder, load, start_logging},
+    options::{Options, key_folder, load},
     serve::serve,
 };
 
@@ -19,7 +19,9 @@ use cli::{
     version,
     about = "Encrypted streaming relay for LLM APIs: the server",
     after_help = "First steps:\n  xllm-proxy client add laptop    make a client's key (one line, give it to the client)\n  \
-                  xllm-proxy                      serve on 0.0.0.0:50051"
+                  xllm-proxy                      serve on 0.0.0.0:50051\n\n\
+                  Exit codes:\n  0  done; a server: all that was under way at SIGTERM has finished\n  \
+                  1  error\n  2  wrong usage\n  3  stopped, and requests under way had to be cut (limits.drain_seconds, or a second signal)"
 )]
 struct Cli {
     #[command(flatten)]
@@ -40,7 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xllm-proxy: {error}");
             ExitCode::FAILURE
@@ -48,16 +50,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
+fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     let options = &cli.options;
     match &cli.command {
-        None => {
-            let config = load(options)?;
-            // Dropped last: what goes wrong is said by `main`, behind all that was logged.
-            let log = start_logging(options)?;
-            serve(config, log.lines())
-        }
-        Some(Command::Check) => check(&load(options)?),
-        Some(Command::Client(command)) => Ok(client(&key_folder(&load(options)?)?, command)?),
+        None => return serve(load(options)?, options),
+        Some(Command::Check) => check(&load(options)?)?,
+        Some(Command::Client(command)) => client(&key_folder(&load(options)?)?, command)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -24,10 +24,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
 pub use keys::Keys;
-pub use worker::Workers;
+pub use worker::{Pulse, Workers};
 
 use crate::proto::{ServerConfig, limits};
 use worker::{Place, Worker};
+
+/// How a server has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Stopped {
+    /// All that was under way has finished.
+    Finished,
+    /// So many sessions had requests under way when the time was over, which were cut.
+    Cut(usize),
+}
 
 /// A server, ready to run.
 #[derive(Debug)]
@@ -48,18 +58,24 @@ impl Server {
     }
 
     /// Serves on the caller's runtime until `shutdown`, then lets what is under way finish for the configured time.
-    pub async fn run(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        self.serve(listener, shutdown, &[Place::here()]).await;
+    pub async fn run(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Stopped {
+        self.serve(listener, shutdown, &[Place::here()]).await
     }
 
     /// As [`Server::run`], the sessions on threads of their own, which end with it.
-    pub async fn run_on(self: Arc<Self>, workers: Workers, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        self.serve(listener, shutdown, workers.places()).await;
+    pub async fn run_on(
+        self: Arc<Self>,
+        workers: Workers,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Stopped {
+        let stopped = self.serve(listener, shutdown, workers.places()).await;
         // It waits for them.
         let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
+        stopped
     }
 
-    async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) {
+    async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) -> Stopped {
         let workers: Vec<_> = places.iter().map(|place| Worker::new(place, &self.upstream)).collect();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
@@ -78,11 +94,14 @@ impl Server {
         if open > 0 {
             tracing::info!(sessions = open, "stopping: requests under way may finish");
         }
-        if tokio::time::timeout(self.config.limits.drain(), sessions.wait()).await.is_err() {
-            tracing::warn!(sessions = sessions.len(), "stopped before all requests were finished");
-            drop(guard);
-            sessions.wait().await;
+        if tokio::time::timeout(self.config.limits.drain(), sessions.wait()).await.is_ok() {
+            return Stopped::Finished;
         }
+        let cut = sessions.len();
+        tracing::warn!(sessions = cut, "stopped before all requests were finished");
+        drop(guard);
+        sessions.wait().await;
+        Stopped::Cut(cut)
     }
 
     fn session_config(&self) -> ServerConfig {

@@ -55,7 +55,19 @@ async fn what_has_not_finished_in_time_is_cut_with_an_error() {
     let error = within("the cut", body.frame()).await.unwrap().unwrap_err();
     assert_error(&error, "session-lost", Fault::Network, false);
     stand.server.logged(&["stopped before all requests were finished"]).await;
-    assert!(stand.server.exited().await);
+    assert_eq!(stand.server.exit_code().await, Some(3));
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_at_once() {
+    let mut stand = Stand::with("[limits]\ndrain_seconds = 3600.0", &[]).await;
+    let mut body = call(&stand.client(), get(&stand.url("/raw/gated?gate=never&chunks=2"))).await.unwrap().into_body();
+    stand.mock.release("never", 1);
+    assert!(chunk(&mut body).await.is_some());
+    stand.server.terminate();
+    stand.server.logged(&["stopping"]).await;
+    stand.server.terminate();
+    assert_eq!(stand.server.exit_code().await, Some(3));
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use xllm_proxy::{
     client::{Body, Builder, Client, Error},
     proto::Credential,
-    server::{Config, Keys, Server, Workers},
+    server::{Config, Keys, Server, Stopped, Workers},
 };
 
-async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
+async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, oneshot::Sender<()>, JoinHandle<Stopped>) {
     let server = Server::new(config.clone(), keys.clone()).expect("the server can be made");
     let listener = TcpListener::bind(address).await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -31,7 +31,7 @@ pub(crate) struct Relay {
     pub(crate) keys: Arc<Keys>,
     config: Config,
     stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<()>,
+    server: JoinHandle<Stopped>,
 }
 
 impl Relay {

@@ -42,7 +42,8 @@ async fn read_of(header: &[u8], piece: usize) -> Result<Option<SocketAddr>, Faul
 async fn a_header_names_the_source_and_nothing_behind_it_is_read() {
     let v6_source = "[2001:db8::7]:12345";
     let mut db8 = [0; 16];
-    (db8[..4].copy_from_slice(&[0x20, 1, 0x0d, 0xb8]), db8[15] = 7);
+    db8[..4].copy_from_slice(&[0x20, 1, 0x0d, 0xb8]);
+    db8[15] = 7;
     for (header, source) in [
         (v2(1, 0x11, V4), Some("192.0.2.1:12345")),
         (v2(1, 0x11, &with_tlv(1)), Some("192.0.2.1:12345")),
@@ -121,7 +122,8 @@ async fn only_balancers_are_believed() {
     assert_eq!(peer_of("[::ffff:11.9.8.7]:1", &header).await, ("11.9.8.7:1".parse().ok(), header.len()));
     assert_eq!(peer_of("10.9.8.7:1", &v2(0, 0, &[])).await, ("10.9.8.7:1".parse().ok(), 0));
     let mut mapped = [0; 16];
-    (mapped[10..12].fill(0xff), mapped[12..].copy_from_slice(&[192, 0, 2, 1]));
+    mapped[10..12].fill(0xff);
+    mapped[12..].copy_from_slice(&[192, 0, 2, 1]);
     assert_eq!(peer_of("10.9.8.7:1", &v2(1, 0x21, &v6(mapped))).await, (told, 0));
     assert_eq!(peer_of("10.9.8.7:1", &[1; 256]).await, (None, 0));
 }
