@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# What the scripts here share. Sourced with the name of the script in `name`; `bin` is the folder of the binaries, `folder` an empty one
-# that goes at the end, as do the processes in `children`.
+# What the scripts here share. `bin` is the folder of the binaries, `folder` an empty one that goes at the end, as do the processes in
+# `children`.
 set -euo pipefail
+name=$(basename "$0")
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=$(cd "${1:-$root/target/release}" && pwd)
 folder=$(mktemp -d)
