@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use tracing::{info, warn};
 use url::Url;
 use xllm_proxy::server::Config;
 
@@ -78,9 +79,32 @@ impl Needs {
     }
 }
 
-/// Locks this thread and those it starts. Gives a line for the log.
+/// How far the kernel went along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// It was not asked for.
+    No,
+    /// All of it, by this version of Landlock.
+    All(i32),
+    /// By this version, which has not all of it; 0: by none.
+    Part(i32),
+}
+
+impl Locked {
+    /// Says it in the log, when there is one.
+    pub(crate) fn log(self) {
+        match self {
+            Self::No => {}
+            Self::All(abi) => info!(landlock_abi = abi, "sandboxed in full"),
+            Self::Part(0) => warn!("not sandboxed: this kernel has no Landlock"),
+            Self::Part(abi) => warn!(landlock_abi = abi, "sandboxed in part: this kernel's Landlock is older than 6"),
+        }
+    }
+}
+
+/// Locks this thread and those that it starts.
 #[cfg(target_os = "linux")]
-pub(crate) fn lock(mode: Sandbox, needs: &Needs) -> Result<Option<String>, String> {
+pub(crate) fn lock(mode: Sandbox, needs: &Needs) -> Result<Locked, String> {
     use landlock::{
         ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, NetPort, Ruleset, RulesetAttr,
         RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
@@ -88,7 +112,7 @@ pub(crate) fn lock(mode: Sandbox, needs: &Needs) -> Result<Option<String>, Strin
     // What is asked for: files since 1, TCP since 4, signals and sockets without a path since 6 (Linux 6.12).
     const ALL: ABI = ABI::V6;
     let level = match mode {
-        Sandbox::Off => return Ok(None),
+        Sandbox::Off => return Ok(Locked::No),
         Sandbox::Try => CompatLevel::BestEffort,
         Sandbox::Require => CompatLevel::HardRequirement,
     };
@@ -106,25 +130,26 @@ pub(crate) fn lock(mode: Sandbox, needs: &Needs) -> Result<Option<String>, Strin
             .restrict_self()
     };
     let status = restrict().map_err(|error| {
-        format!("--sandbox: this kernel cannot lock the server down, Linux 6.12 with Landlock can ({error}); --sandbox=try takes what there is")
+        let remedy = "Linux 6.12 with Landlock can; --sandbox=try takes what there is";
+        format!("--sandbox: this kernel cannot lock the server down ({error}); {remedy}")
     })?;
     let abi = match status.landlock {
         LandlockStatus::Available { effective_abi, kernel_abi } => kernel_abi.unwrap_or(effective_abi as i32),
         LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => 0,
     };
-    Ok(Some(match status.ruleset {
-        RulesetStatus::FullyEnforced => format!("sandboxed in full, Landlock ABI {abi}"),
-        RulesetStatus::PartiallyEnforced => format!("sandboxed in part: Landlock ABI {abi} of this kernel lacks what 6 has"),
-        RulesetStatus::NotEnforced => "not sandboxed: this kernel has no Landlock".to_owned(),
-    }))
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Locked::All(abi),
+        RulesetStatus::PartiallyEnforced => Locked::Part(abi),
+        RulesetStatus::NotEnforced => Locked::Part(0),
+    })
 }
 
 /// There is none.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn lock(mode: Sandbox, _needs: &Needs) -> Result<Option<String>, String> {
+pub(crate) fn lock(mode: Sandbox, _needs: &Needs) -> Result<Locked, String> {
     match mode {
-        Sandbox::Off => Ok(None),
-        Sandbox::Try => Ok(Some("not sandboxed: that needs Linux".to_owned())),
+        Sandbox::Off => Ok(Locked::No),
+        Sandbox::Try => Ok(Locked::Part(0)),
         Sandbox::Require => Err("--sandbox needs Linux; --sandbox=try takes what there is".to_owned()),
     }
 }
@@ -133,7 +158,7 @@ pub(crate) fn lock(mode: Sandbox, _needs: &Needs) -> Result<Option<String>, Stri
 mod tests {
     use std::{
         fs, io,
-        net::{TcpListener, TcpStream, UdpSocket},
+        net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
         process::Command,
         thread,
     };
@@ -143,8 +168,8 @@ mod tests {
     /// Runs this in a thread that is locked down; says so and does not where the kernel cannot.
     fn locked(needs: Needs, run: impl FnOnce() + Send + 'static) {
         let thread = thread::spawn(move || match lock(Sandbox::Require, &needs) {
-            Ok(line) => {
-                assert!(line.is_some_and(|line| line.starts_with("sandboxed in full")));
+            Ok(locked) => {
+                assert!(matches!(locked, Locked::All(6..)), "{locked:?}");
                 run();
             }
             Err(error) => eprintln!("SKIPPED: {error}"),
@@ -182,18 +207,17 @@ mod tests {
 
     #[test]
     fn a_locked_thread_connects_to_ports_of_the_origins_alone_and_does_not_listen() {
-        let (allowed, other) =
-            (TcpListener::bind("127.0.0.1:0").expect("binds"), TcpListener::bind("127.0.0.1:0").expect("binds"));
-        let (allowed, other) = (allowed.local_addr().expect("bound"), other.local_addr().expect("bound"));
-        let listening = TcpListener::bind(allowed).ok().or_else(|| TcpListener::bind(other).ok());
+        let listening = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("binds"));
+        let [allowed, other] = listening.each_ref().map(|listener| listener.local_addr().expect("bound"));
         let config = Config::parse("", Path::new("test"), &[format!("http://{allowed}")]).expect("valid");
         let needs = Needs::new(&config, None, Path::new("/nonexistent"));
         assert!([53, 443, allowed.port()].iter().all(|port| needs.connect.contains(port)), "{needs:?}");
         locked(needs, move || {
-            assert!(!is_denied(TcpStream::connect(allowed)), "an origin is called");
+            TcpStream::connect(allowed).expect("an origin is called");
             assert!(is_denied(TcpStream::connect(other)), "another port is called");
             assert!(is_denied(TcpListener::bind("127.0.0.1:0")), "it listens");
-            UdpSocket::bind("127.0.0.1:0").expect("names are looked up from a port of UDP");
+            UdpSocket::bind("127.0.0.1:0").expect("names are asked for from a port of UDP");
+            assert!(("localhost", 1).to_socket_addrs().is_ok_and(|mut found| found.next().is_some()), "no name is found");
         });
         drop(listening);
     }
@@ -201,7 +225,7 @@ mod tests {
     #[test]
     fn a_sandbox_that_is_off_locks_nothing() {
         let needs = Needs { read: Vec::new(), connect: Vec::new(), abstract_sockets: false };
-        assert_eq!(lock(Sandbox::Off, &needs), Ok(None));
+        assert_eq!(lock(Sandbox::Off, &needs), Ok(Locked::No));
         fs::read_dir("/").expect("it is open");
     }
 

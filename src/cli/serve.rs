@@ -41,9 +41,7 @@ pub(crate) fn serve(config: Config, options: &Options) -> Result<ExitCode, Box<d
     let workers = Workers::start(config.workers)?;
     let server = Server::new(config, keys.clone())?;
     let stopped = runtime.block_on(async {
-        if let Some(locked) = locked {
-            info!("{locked}");
-        }
+        locked.log();
         if passed {
             info!("the socket is the service manager's; `listen` is not used");
         }

@@ -1,6 +1,6 @@
 //! Balancers that say whom they forward for.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -40,6 +40,18 @@ impl Proxies {
     }
 }
 
+impl fmt::Display for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0[..] {
+            [] => f.write_str("none"),
+            [first, rest @ ..] => {
+                write!(f, "{first}")?;
+                rest.iter().try_for_each(|network| write!(f, ", {network}"))
+            }
+        }
+    }
+}
+
 impl TryFrom<ProxiesFile> for Proxies {
     type Error = NotANetwork;
 
@@ -72,6 +84,7 @@ mod tests {
         ] {
             assert_eq!(proxies.contains(address.parse().expect("an address")), held, "{address}");
         }
+        assert_eq!(proxies.to_string(), "127.0.0.1/32, 10.1.0.0/16, 10.2.3.4/16, fd00::/8, ::1/128");
         assert!(!Proxies::default().contains([127, 0, 0, 1].into()));
     }
 
