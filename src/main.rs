@@ -11,7 +11,9 @@ use cli::{
     client::{ClientCommand, client},
     options::{Options, key_folder, load, start_logging},
     serve::serve,
+    server_key::{ServerKeyCommand, server_key},
 };
+use xllm_proxy::server::Stopped;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -33,14 +35,21 @@ enum Command {
     /// Manage the clients that may use this proxy
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Manage the key by which clients know this proxy
+    #[command(subcommand)]
+    ServerKey(ServerKeyCommand),
     /// Validate the configuration and the key files, and show what they mean
     Check,
 }
 
+/// The exit code where requests were cut at the end of the time to finish.
+const CUT: u8 = 3;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Stopped::Finished) => ExitCode::SUCCESS,
+        Ok(Stopped::Cut(_)) => ExitCode::from(CUT),
         Err(error) => {
             eprintln!("xllm-proxy: {error}");
             ExitCode::FAILURE
@@ -48,16 +57,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
+fn run(cli: &Cli) -> Result<Stopped, Box<dyn Error>> {
     let options = &cli.options;
     match &cli.command {
         None => {
             let config = load(options)?;
             // Dropped last: what goes wrong is said by `main`, behind all that was logged.
             let log = start_logging(options)?;
-            serve(config, log.lines())
+            return serve(options, config, log.lines());
         }
-        Some(Command::Check) => check(&load(options)?),
-        Some(Command::Client(command)) => Ok(client(&key_folder(&load(options)?)?, command)?),
+        Some(Command::Check) => check(&load(options)?)?,
+        Some(Command::Client(command)) => client(&key_folder(&load(options)?)?, command)?,
+        Some(Command::ServerKey(command)) => server_key(&key_folder(&load(options)?)?, command)?,
     }
+    Ok(Stopped::Finished)
 }

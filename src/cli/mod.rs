@@ -3,4 +3,6 @@
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod options;
+pub(crate) mod reload;
 pub(crate) mod serve;
+pub(crate) mod server_key;

@@ -1,32 +1,29 @@
 //! Serving, until a signal.
 
-use std::{
-    error::Error,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{error::Error, net::SocketAddr, sync::Arc};
 
 use tracing::{info, warn};
 use xllm_proxy::{
     listen,
     log::Lines,
-    server::{Config, Keys, Server, Workers, keys::KeyFolder},
+    server::{Config, Server, Stopped, Workers},
 };
 
-use super::{client::add_command, options::key_folder};
+use super::{
+    client::add_command,
+    options::{Options, key_folder},
+    reload::Reload,
+};
 
-/// How often the file of clients is looked at for changes.
-const WATCH: Duration = Duration::from_secs(1);
-
-pub(crate) fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(options: &Options, config: Config, lines: &Lines) -> Result<Stopped, Box<dyn Error>> {
     let folder = key_folder(&config)?;
     // Before the keys are read: a change while the server starts is then taken up as well.
     let stamp = folder.stamp();
     let (keys, made) = folder.open()?;
-    let (clients, keys) = (keys.count(), Arc::new(keys));
+    let clients = keys.names().len();
     let (address, workers) = (config.listen, Workers::start(config.workers)?);
-    let server = Server::new(config, keys.clone())?;
+    let server = Server::new(config.clone(), Arc::new(keys))?;
+    let reload = Reload::new(options.clone(), config, folder.clone(), server.clone());
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = listen::listen(address).map_err(|error| cannot_listen(address, &error))?;
         if made {
@@ -36,7 +33,6 @@ pub(crate) fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>>
         if clients == 0 {
             warn!("no client can come in yet; make a key with: {}", add_command(&folder));
         }
-        let watch = tokio::spawn(watch_clients(folder, stamp, keys));
         let stop = async {
             stop_signal().await;
             let lines = lines.clone();
@@ -48,9 +44,11 @@ pub(crate) fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>>
                 std::process::exit(1);
             });
         };
-        server.run_on(workers, listener, stop).await;
-        watch.abort();
-        Ok(())
+        tokio::select! {
+            stopped = server.run_on(workers, listener, stop) => Ok(stopped),
+            never = reload.watch(stamp) => match never {},
+            never = reload.at_signals() => match never {},
+        }
     })
 }
 
@@ -61,25 +59,6 @@ fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {
         _ => "",
     };
     format!("cannot listen on {listen}: {error}{remedy}")
-}
-
-/// Takes up clients that are added or removed while the server runs.
-async fn watch_clients(folder: KeyFolder, mut seen: Option<(SystemTime, u64)>, keys: Arc<Keys>) {
-    loop {
-        tokio::time::sleep(WATCH).await;
-        let stamp = folder.stamp();
-        if stamp == seen {
-            continue;
-        }
-        match folder.clients() {
-            Ok(clients) => {
-                info!(clients = clients.len(), "the list of clients has changed");
-                keys.replace(clients);
-            }
-            Err(error) => warn!("the list of clients has changed and is not usable; the old one stays in force: {error}"),
-        }
-        seen = stamp;
-    }
 }
 
 async fn stop_signal() {

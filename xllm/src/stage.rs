@@ -4,7 +4,7 @@ use std::{num::NonZero, sync::Arc, time::Duration};
 
 use mock_llm::{MockLlm, Script};
 use tokio::{net::TcpListener, sync::oneshot};
-use xllm_proxy::server::{Config, Keys, Server, Workers};
+use xllm_proxy::server::{Config, Keys, Server, Stopped, Workers};
 
 use crate::{config::Api, exit::Failure, options::Target, secret::Secret};
 
@@ -23,7 +23,7 @@ pub(crate) struct Stage {
     /// What the relay accepts.
     pub(crate) credential: Secret,
     stop: oneshot::Sender<()>,
-    server: tokio::task::JoinHandle<()>,
+    server: tokio::task::JoinHandle<Stopped>,
 }
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;

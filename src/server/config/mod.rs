@@ -1,10 +1,12 @@
 //! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
 
+pub mod clients;
 mod error;
 mod limits;
 mod rules;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     num::NonZero,
     path::{Path, PathBuf},
@@ -12,9 +14,9 @@ use std::{
 
 use serde::Deserialize;
 
-pub use self::{error::ConfigError, limits::Limits};
+pub use self::{clients::Clients, error::ConfigError, limits::Limits};
 
-use self::rules::RulesFile;
+use self::{clients::ClientFile, rules::RulesFile};
 use super::guard::origins::Origins;
 use crate::{
     http::policy::Rules,
@@ -46,6 +48,8 @@ pub struct Config {
     pub request_headers: Rules,
     /// Changes to that policy for what goes to clients.
     pub response_headers: Rules,
+    /// What each client may do.
+    pub clients: Clients,
     /// Bounds on everything that a peer controls.
     pub limits: Limits,
 }
@@ -68,6 +72,7 @@ struct File {
     request_headers: RulesFile,
     response_headers: RulesFile,
     origins: OriginsFile,
+    client: BTreeMap<String, ClientFile>,
     limits: Limits,
 }
 
@@ -114,6 +119,7 @@ impl TryFrom<File> for Config {
             },
             request_headers: file.request_headers.rules("request_headers")?,
             response_headers: file.response_headers.rules("response_headers")?,
+            clients: clients::clients(file.client)?,
             limits: file.limits,
         })
     }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use xllm_proxy::{
     proto::Credential,
-    server::{self, Keys, Server, origins::Origins},
+    server::{self, Keys, Server, Stopped, guard::origins::Origins},
 };
 
 /// A user with a home of their own and a provider of their own.
@@ -100,7 +100,7 @@ pub(crate) async fn relay(user: &User, allowed: bool) -> (String, String) {
 }
 
 /// The same with what ends it when it is aborted.
-pub(crate) async fn relay_to_end(user: &User, allowed: bool) -> (String, String, JoinHandle<()>) {
+pub(crate) async fn relay_to_end(user: &User, allowed: bool) -> (String, String, JoinHandle<Stopped>) {
     let (keys, credential) = Keys::ephemeral("test").expect("randomness");
     let listed = if allowed { vec![user.mock.url()] } else { Vec::new() };
     let origins = Origins::new(false, &listed).expect("an origin");

@@ -23,7 +23,7 @@ use tokio::{
 };
 use xllm_proxy::{
     proto::Credential,
-    server::{self, Keys, Server},
+    server::{self, Keys, Server, Stopped},
 };
 
 /// No wait takes so long, on the slowest of machines.
@@ -43,7 +43,7 @@ pub(crate) struct Relay {
     pub(crate) credential: Credential,
     keys: Arc<Keys>,
     config: server::Config,
-    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<Stopped>)>,
 }
 
 impl Relay {
