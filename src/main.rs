@@ -2,9 +2,10 @@
 
 mod cli;
 
-use std::{error::Error, process::ExitCode};
+use std::{alloc::System, error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use zeroizing_alloc::ZeroAlloc;
 
 use cli::{
     check::check,
@@ -41,6 +42,10 @@ enum Command {
     /// Validate the configuration and the key files, and show what they mean
     Check,
 }
+
+/// What is freed is wiped: prompts, answers and keys pass through many buffers, most of them not our own.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// The exit code where requests were cut at the end of the time to finish.
 const CUT: u8 = 3;

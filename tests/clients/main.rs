@@ -6,5 +6,6 @@ mod support;
 
 mod keys;
 mod limits;
+mod many;
 mod models;
 mod reload;
