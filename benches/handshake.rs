@@ -66,7 +66,7 @@ fn session(c: &mut Criterion) {
             client.poll_transmit(NOW, &mut wire);
             server.receive(NOW, &mut wire);
             assert!(matches!(server.poll_event(), Some(Event::Hello(_))));
-            server.answer_hello(Some(&psk()), UNIX_MS).expect("a hello waits");
+            server.answer_hello(Some(&psk()), Profile::Off, UNIX_MS).expect("a hello waits");
             server.poll_transmit(NOW, &mut wire);
             client.receive(NOW, &mut wire);
             client.poll_transmit(NOW, &mut wire);

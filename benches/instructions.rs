@@ -159,7 +159,7 @@ impl Pair {
             self.server.receive(self.now, up);
             while let Some(event) = self.server.poll_event() {
                 if matches!(event, Event::Hello(_)) {
-                    self.server.answer_hello(Some(&psk()), 0).expect("a hello waits");
+                    self.server.answer_hello(Some(&psk()), Profile::Off, 0).expect("a hello waits");
                 }
             }
             moved |= self.server.poll_transmit(self.now, down);

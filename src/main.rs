@@ -2,16 +2,19 @@
 
 mod cli;
 
-use std::{error::Error, process::ExitCode};
+use std::{alloc::System, error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use zeroizing_alloc::ZeroAlloc;
 
 use cli::{
     check::check,
     client::{ClientCommand, client},
     options::{Options, key_folder, load},
     serve::serve,
+    server_key::{ServerKeyCommand, server_key},
 };
+use xllm_proxy::server::Stopped;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -35,14 +38,25 @@ enum Command {
     /// Manage the clients that may use this proxy
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Manage the key by which clients know this proxy
+    #[command(subcommand)]
+    ServerKey(ServerKeyCommand),
     /// Validate the configuration and the key files, and show what they mean
     Check,
 }
 
+/// What is freed is wiped: prompts, answers and keys pass through many buffers, most of them not our own.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// The exit code where requests were cut at the end of the time to finish.
+const CUT: u8 = 3;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(code) => code,
+        Ok(Stopped::Finished) => ExitCode::SUCCESS,
+        Ok(Stopped::Cut(_)) => ExitCode::from(CUT),
         Err(error) => {
             eprintln!("xllm-proxy: {error}");
             ExitCode::FAILURE
@@ -50,12 +64,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
+fn run(cli: &Cli) -> Result<Stopped, Box<dyn Error>> {
     let options = &cli.options;
     match &cli.command {
-        None => return serve(load(options)?, options),
+        None => return serve(options, load(options)?),
         Some(Command::Check) => check(&load(options)?)?,
         Some(Command::Client(command)) => client(&key_folder(&load(options)?)?, command)?,
+        Some(Command::ServerKey(command)) => server_key(&key_folder(&load(options)?)?, command)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Stopped::Finished)
 }

@@ -80,11 +80,11 @@ fn clients_come_and_go_and_only_the_credential_is_on_stdout() {
     let credential: Credential = stdout(&added).trim().parse().unwrap();
     assert_eq!(stdout(&added).lines().count(), 1);
     assert!(!stderr(&added).contains("xllm1_"), "the secret goes to stdout alone");
-    assert_eq!(stdout(&client(&["list"])), format!("{}  laptop\n", credential.key_id));
+    assert_eq!(stdout(&client(&["list"])), format!("{}  laptop  current\n", credential.key_id));
     let twice = client(&["add", "laptop"]);
-    assert!(!twice.status.success() && stderr(&twice).contains("client remove laptop"), "{}", stderr(&twice));
-    assert!(client(&["remove", "laptop"]).status.success());
-    let gone = client(&["remove", "laptop"]);
+    assert!(!twice.status.success() && stderr(&twice).contains("client rotate laptop"), "{}", stderr(&twice));
+    assert!(client(&["revoke", "laptop"]).status.success());
+    let gone = client(&["revoke", "laptop"]);
     assert!(!gone.status.success() && stderr(&gone).contains("client list"), "{}", stderr(&gone));
     assert_eq!(stdout(&client(&["list"])), "");
 }

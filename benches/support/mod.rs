@@ -29,7 +29,7 @@ pub(crate) fn configs() -> (ClientConfig, ServerConfig) {
         keep_alive: limits::CLIENT_KEEP_ALIVE,
     };
     let server = ServerConfig {
-        key,
+        keys: [key].into(),
         profile: Profile::Off,
         exchanges: 256,
         credit: 1 << 20,

@@ -69,7 +69,7 @@ pub fn client(profile: Profile) -> Connection {
 /// A server that waits for a hello.
 pub fn server() -> Connection {
     let config = ServerConfig {
-        key: server_key(),
+        keys: [server_key()].into(),
         profile: Profile::Off,
         exchanges: EXCHANGES,
         credit: 32_768,
@@ -90,7 +90,7 @@ pub fn receive(end: &mut Connection, now: Duration, input: &mut BytesMut) -> Vec
         let mut answered = false;
         while let Some(event) = end.poll_event() {
             if let Event::Hello(id) = event {
-                end.answer_hello((id == KEY_ID).then(psk).as_ref(), UNIX_MS).expect("a hello waits");
+                end.answer_hello((id == KEY_ID).then(psk).as_ref(), Profile::Off, UNIX_MS).expect("a hello waits");
                 answered = true;
             }
             events.push(event);

@@ -17,7 +17,7 @@ use xllm_proxy::{
 /// Where packages put the configuration.
 const SYSTEM_CONFIG: &str = "/etc/xllm-proxy/config.toml";
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Configuration file [default: /etc/xllm-proxy/config.toml, if it exists]
     #[arg(long, value_name = "FILE", env = "XLLM_PROXY_CONFIG", global = true)]

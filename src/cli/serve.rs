@@ -1,46 +1,38 @@
 //! Serving, until a signal.
 
-use std::{
-    error::Error,
-    net::SocketAddr,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{error::Error, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 use xllm_proxy::{
     listen,
-    server::{Config, Keys, Server, Stopped, Workers, keys::KeyFolder},
+    server::{Config, Server, Stopped, Workers},
 };
 
 use super::{
     client::add_command,
     options::{Options, config_file, key_folder, start_logging},
+    reload::Reload,
     sandbox, systemd,
 };
+use crate::CUT;
 
-/// The exit code of a server that had to cut requests.
-const CUT: u8 = 3;
-
-/// How often the file of clients is looked at for changes.
-const WATCH: Duration = Duration::from_secs(1);
-
-pub(crate) fn serve(config: Config, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dyn Error>> {
     let folder = key_folder(&config)?;
     // Before the keys are read: a change while the server starts is then taken up as well.
     let stamp = folder.stamp();
     let (keys, made) = folder.open()?;
-    let (clients, keys) = (keys.count(), Arc::new(keys));
+    let clients = keys.names().len();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (listener, passed) = runtime.block_on(async { listener(config.listen) })?;
     // Before there is another thread, the log's, which would stay as free as it is.
     let locked = sandbox::lock(options.sandbox, &sandbox::Needs::new(&config, config_file(options), folder.path()))?;
+    // Dropped before what goes wrong is said by `main`: behind all that was logged.
     let log = start_logging(options)?;
     let workers = Workers::start(config.workers)?;
-    let server = Server::new(config, keys.clone())?;
-    let stopped = runtime.block_on(async {
+    let server = Server::new(config.clone(), Arc::new(keys))?;
+    let reload = Reload::new(options.clone(), config, folder.clone(), server.clone());
+    runtime.block_on(async {
         locked.log();
         if passed {
             info!("the socket is the service manager's; `listen` is not used");
@@ -53,8 +45,7 @@ pub(crate) fn serve(config: Config, options: &Options) -> Result<ExitCode, Box<d
         if clients == 0 {
             warn!("no client can come in yet; make a key with: {}", add_command(&folder));
         }
-        let watch = tokio::spawn(watch_clients(folder, stamp, keys));
-        let watchdog = tokio::spawn(systemd::watchdog(workers.pulse()));
+        let watchdog = systemd::watchdog(workers.pulse());
         systemd::ready(&format!("listening on {address}"));
         let stop = async {
             stop_signal().await;
@@ -68,14 +59,12 @@ pub(crate) fn serve(config: Config, options: &Options) -> Result<ExitCode, Box<d
                 std::process::exit(CUT.into());
             });
         };
-        let stopped = server.run_on(workers, listener, stop).await;
-        watch.abort();
-        watchdog.abort();
-        Ok::<_, Box<dyn Error>>(stopped)
-    })?;
-    Ok(match stopped {
-        Stopped::Finished => ExitCode::SUCCESS,
-        Stopped::Cut(_) => CUT.into(),
+        tokio::select! {
+            stopped = server.run_on(workers, listener, stop) => Ok(stopped),
+            never = reload.watch(stamp) => match never {},
+            never = reload.at_signals() => match never {},
+            never = watchdog => match never {},
+        }
     })
 }
 
@@ -97,25 +86,6 @@ fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {
         _ => "",
     };
     format!("cannot listen on {listen}: {error}{remedy}")
-}
-
-/// Takes up clients that are added or removed while the server runs.
-async fn watch_clients(folder: KeyFolder, mut seen: Option<(SystemTime, u64)>, keys: Arc<Keys>) {
-    loop {
-        tokio::time::sleep(WATCH).await;
-        let stamp = folder.stamp();
-        if stamp == seen {
-            continue;
-        }
-        match folder.clients() {
-            Ok(clients) => {
-                info!(clients = clients.len(), "the list of clients has changed");
-                keys.replace(clients);
-            }
-            Err(error) => warn!("the list of clients has changed and is not usable; the old one stays in force: {error}"),
-        }
-        seen = stamp;
-    }
 }
 
 async fn stop_signal() {

@@ -1,6 +1,6 @@
 //! What systemd, or whatever else starts the server in its way, gives and is told. Without it, all of this does nothing.
 
-use std::{io, net::TcpListener};
+use std::{convert::Infallible, io, net::TcpListener};
 
 use xllm_proxy::server::Pulse;
 
@@ -11,7 +11,7 @@ mod linux {
     use tokio::time::{MissedTickBehavior, interval};
     use tracing::warn;
 
-    use super::{Pulse, TcpListener, io};
+    use super::{Infallible, Pulse, TcpListener, io};
 
     /// The first socket that was passed (socket activation), if one was.
     pub(crate) fn socket() -> io::Result<Option<TcpListener>> {
@@ -35,8 +35,8 @@ mod linux {
     }
 
     /// Says, while it is polled, that the server is well, as often as is asked for, and only while every worker takes its turns.
-    pub(crate) async fn watchdog(pulse: Pulse) {
-        let Some(period) = watchdog_enabled() else { return };
+    pub(crate) async fn watchdog(pulse: Pulse) -> Infallible {
+        let Some(period) = watchdog_enabled() else { return std::future::pending().await };
         let mut looks = interval((period / 2).max(std::time::Duration::from_millis(1)));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -52,7 +52,7 @@ pub(crate) use linux::{ready, socket, stopping, watchdog};
 
 #[cfg(not(target_os = "linux"))]
 mod others {
-    use super::{Pulse, TcpListener, io};
+    use super::{Infallible, Pulse, TcpListener, io};
 
     #[allow(clippy::unnecessary_wraps, reason = "as on Linux")]
     pub(crate) fn socket() -> io::Result<Option<TcpListener>> {
@@ -63,7 +63,9 @@ mod others {
 
     pub(crate) fn stopping(_: &str) {}
 
-    pub(crate) async fn watchdog(_: Pulse) {}
+    pub(crate) async fn watchdog(_: Pulse) -> Infallible {
+        std::future::pending().await
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -177,6 +177,10 @@ async fn open(pool: &Pool, head: &Request, arrived: Instant) -> Result<Exchange,
             Poll::Pending => free.await,
             Poll::Ready(None) => ending += 1,
         }
+        // Another session would fare no better.
+        if let Some(error) = session.goaway().as_ref().and_then(Error::sent_away) {
+            return Err(error);
+        }
         if ending == ATTEMPTS {
             return Err(match session.closed() {
                 _ if session.is_stopping() => Error::stopping(),

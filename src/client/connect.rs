@@ -17,7 +17,7 @@ use super::{Builder, Error, ServerHello};
 use crate::{
     driver::{Exchange, Hook, Session, drive, tune},
     proto::{
-        self, AWS_LC, ClientConfig, Closed, Connection, Fault, KeyId, Psk,
+        self, AWS_LC, ClientConfig, Closed, Connection, Fault, KeyId, Profile, Psk,
         crypto::Secret,
         frame::{GoAway, Request},
         limits,
@@ -210,7 +210,7 @@ impl ClientHook {
 }
 
 impl Hook for ClientHook {
-    fn key(&mut self, _id: KeyId) -> Option<Psk> {
+    fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
         None
     }
 

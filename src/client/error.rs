@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use crate::proto::{self, Closed, Code, Fault, frame::Notice};
+use crate::proto::{
+    self, Closed, Code, Fault,
+    frame::{GoAway, Notice},
+};
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -112,6 +115,12 @@ impl Error {
     pub(super) fn stopping() -> Self {
         let text = "the proxy is stopping: it finishes what is under way, and takes nothing new";
         Self::new(Code::ShuttingDown.name(), Fault::Proxy, text).retry_safe_if(true).passing_if(true)
+    }
+
+    /// The proxy ended the session because it wants none of this client now.
+    pub(super) fn sent_away(goaway: &GoAway) -> Option<Self> {
+        let away = matches!(goaway.code, Some(Code::Overloaded | Code::RateLimited | Code::KeyRevoked));
+        away.then(|| goaway.refusal().into())
     }
 
     /// [`Client::close`](super::Client::close) was called.

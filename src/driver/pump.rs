@@ -18,7 +18,7 @@ use tokio::{
 
 use super::session::{Exchange, Session};
 use crate::proto::{
-    Closed, Error, Event, KeyId, Psk,
+    Closed, Error, Event, KeyId, Profile, Psk,
     frame::{GoAway, Request},
     handshake::ServerHello,
     limits::{HELLO, LENGTH, RECORD_PLAINTEXT, TAG, TRANSMIT_BATCH},
@@ -38,8 +38,8 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// What happens to a session as a whole. Called by the pump, outside the lock.
 pub(crate) trait Hook: Send {
-    /// Server: the key of this client, if it may come in.
-    fn key(&mut self, id: KeyId) -> Option<Psk>;
+    /// Server: the key of this client, if it may come in, and the weakest profile that it may use.
+    fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)>;
     /// The peer proved its key.
     fn established(&mut self, hello: Option<ServerHello>);
     /// Server: what came before that was wrong.
@@ -176,8 +176,9 @@ where
         for event in self.events.drain(..) {
             match event {
                 Event::Hello(id) => {
-                    let psk = self.hook.key(id);
-                    let answer = self.session.lock().connection.answer_hello(psk.as_ref(), (self.unix_ms)());
+                    let (psk, floor) = self.hook.key(id).unzip();
+                    let floor = floor.unwrap_or(Profile::Off);
+                    let answer = self.session.lock().connection.answer_hello(psk.as_ref(), floor, (self.unix_ms)());
                     debug_assert_eq!(answer, Ok(()), "a hello waits for its answer");
                 }
                 Event::Established(hello) => self.hook.established(hello),

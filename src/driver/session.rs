@@ -46,6 +46,18 @@ struct Slot {
     writer: Option<Waker>,
 }
 
+impl Slot {
+    /// Nothing more comes, and what came is not wanted.
+    fn close(&mut self) {
+        self.over = true;
+        self.inbox.clear();
+    }
+
+    fn take_wakers(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        [self.reader.take(), self.writer.take()].into_iter().flatten()
+    }
+}
+
 pub(super) struct State {
     pub(super) connection: Connection,
     slots: FxHashMap<u32, Slot>,
@@ -54,6 +66,8 @@ pub(super) struct State {
     goaway: Option<GoAway>,
     /// Why it is over, if it is.
     closed: Option<Closed>,
+    /// Server: why all exchanges were ended, if they were.
+    cut: Option<Code>,
 }
 
 /// A session that a pump runs.
@@ -75,7 +89,7 @@ impl fmt::Debug for Session {
 impl Session {
     /// `start` is the moment that the connection calls zero.
     pub(crate) fn new(connection: Connection, start: Instant, free: Arc<Notify>) -> Self {
-        let state = State { connection, slots: FxHashMap::default(), pump: None, goaway: None, closed: None };
+        let state = State { connection, slots: FxHashMap::default(), pump: None, goaway: None, closed: None, cut: None };
         Self { state: Arc::new(Mutex::new(state)), start, free }
     }
 
@@ -101,14 +115,43 @@ impl Session {
         self.with(|connection, _| connection.go_away(code, text));
     }
 
+    /// Server: ends every exchange now and allows no new ones ([`Connection::cut`]). Whoever works on them finds them abandoned.
+    pub(crate) fn cut(&self, notice: &Notice) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.cut.get_or_insert(notice.code);
+        state.connection.cut(notice);
+        let mut wake = Vec::new();
+        for slot in state.slots.values_mut() {
+            slot.close();
+            wake.extend(slot.take_wakers());
+        }
+        state.wake_pump();
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Bytes of bodies that wait here, in either direction: for the peer to take them, or for a program of ours.
+    pub(crate) fn held(&self) -> usize {
+        let state = self.lock();
+        let pieces = state.slots.values().flat_map(|slot| &slot.inbox);
+        let taken =
+            pieces.map(|incoming| if let Incoming::Piece(bytes, _) = incoming { bytes.len() } else { 0 }).sum::<usize>();
+        state.connection.queued() + taken
+    }
+
     /// Whether it will ever open another exchange.
     pub(crate) fn is_draining(&self) -> bool {
         self.lock().connection.is_draining()
     }
 
+    /// What the peer said when it ended the session, if it did.
+    pub(crate) fn goaway(&self) -> Option<GoAway> {
+        self.lock().goaway.clone()
+    }
+
     /// Whether the peer has said that it is about to end.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.lock().goaway.as_ref().is_some_and(|goaway| goaway.code == Some(Code::ShuttingDown))
+        self.goaway().is_some_and(|goaway| goaway.code == Some(Code::ShuttingDown))
     }
 
     /// Why it is over, if it is.
@@ -225,8 +268,7 @@ impl Exchange {
     pub(crate) fn finish(&self) {
         let mut state = self.session.lock();
         let reader = state.slots.get_mut(&self.number).and_then(|slot| {
-            slot.over = true;
-            slot.inbox.clear();
+            slot.close();
             slot.reader.take()
         });
         drop(state);
@@ -235,21 +277,25 @@ impl Exchange {
         }
     }
 
+    /// Server: why the session's exchanges were all ended, if they were ([`Session::cut`]).
+    pub(crate) fn cut(&self) -> Option<Code> {
+        self.session.lock().cut
+    }
+
     /// Client: wants no more of this exchange. Whoever reads it finds `last`.
     pub(crate) fn give_up(&self, reason: CancelReason, last: Option<Notice>) {
         let mut state = self.session.lock();
         let wake = match state.slots.get_mut(&self.number) {
             Some(slot) if !slot.over => {
-                slot.over = true;
-                slot.inbox.clear();
+                slot.close();
                 slot.inbox.extend(last.map(Incoming::Failed));
-                [slot.reader.take(), slot.writer.take()]
+                slot.take_wakers()
             }
             _ => return,
         };
         drop(state);
         self.with(|connection, _, number| connection.cancel(number, reason));
-        wake.into_iter().flatten().for_each(Waker::wake);
+        wake.for_each(Waker::wake);
     }
 
     /// Waits until the exchange is over, whoever ended it.
@@ -319,8 +365,7 @@ impl State {
                             slot.inbox.push_back(Incoming::Closed { why: why.clone(), unsent });
                             slot.over = true;
                         }
-                        wake.extend(slot.reader.take());
-                        wake.extend(slot.writer.take());
+                        wake.extend(slot.take_wakers());
                     }
                     self.closed = Some(why.clone());
                     session.push(event);

@@ -142,6 +142,10 @@ codes! {
     UpstreamProtocol = 49, "upstream-protocol";
     /// The request body ended early.
     UploadFailed = 50, "upload-failed";
+    /// The proxy's rules do not allow this method, path or model.
+    NotAllowed = 51, "not-allowed";
+    /// The client's key was revoked, has expired or was replaced.
+    KeyRevoked = 52, "key-revoked";
 }
 
 impl fmt::Display for Code {

@@ -91,6 +91,10 @@ impl Outbound {
         self.queue.is_empty()
     }
 
+    pub(super) const fn queued(&self) -> usize {
+        self.queued
+    }
+
     pub(super) fn add_credit(&mut self, amount: u64) -> Result<(), Error> {
         self.credit += amount;
         if self.credit > CREDIT_MAX {
@@ -331,6 +335,11 @@ impl Exchange {
     pub(super) fn called(&mut self, now: Duration) {
         self.spoke = now;
         self.receipt.sent = Some(micros(self.started, now));
+    }
+
+    /// Whether the upstream was called, or is about to be.
+    pub(super) const fn was_called(&self) -> bool {
+        self.receipt.sent.is_some()
     }
 
     pub(super) fn push_response(&mut self, response: &Response, now: Duration) -> Result<(), Error> {

@@ -1,10 +1,9 @@
-//! Accepting: a permit before the accept, a task at once, so that no peer makes another wait.
+//! Accepting: a task at once, so that no peer makes another wait; and a place in the list of sessions for who proves its key.
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{Duration, Instant},
 };
 use tokio_util::{
@@ -13,13 +12,20 @@ use tokio_util::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Server, proxy_protocol, relay, worker::Worker};
+use super::{
+    Server,
+    doorway::Waiting,
+    guests::{Guest, Taken},
+    proxy_protocol, relay,
+    sessions::{Listed, Open},
+    worker::Worker,
+};
 use crate::{
     driver::{Exchange, Hook, Session, drive, tune},
     proto::{
-        AWS_LC, Closed, Code, Connection, Error, KeyId, Psk,
+        AWS_LC, Closed, Code, Connection, Error, Fault, KeyId, Profile, Psk,
         crypto::Secret,
-        frame::{GoAway, Request},
+        frame::{GoAway, Notice, Request},
         handshake::ServerHello,
     },
 };
@@ -31,13 +37,11 @@ pub(super) async fn accept(
     server: &Arc<Server>,
     workers: &[Arc<Worker>],
     listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-    sessions: &TaskTracker,
+    tasks: &TaskTracker,
     stop: &CancellationToken,
-    cut: &CancellationToken,
+    end: &CancellationToken,
 ) {
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -47,52 +51,78 @@ pub(super) async fn accept(
             }
         };
         let Some(worker) = Worker::choose(workers) else { return };
-        let (server, held, stop, cut) = (server.clone(), worker.session(), stop.clone(), cut.clone());
+        let end = end.child_token();
+        let peer = proxy_protocol::canonical(peer);
+        let force = server.force.load();
+        let (limits, is_balancer) = (&force.config.limits, force.config.proxies.contains(peer.ip()));
+        // Behind a balancer are many: each counts where it comes from, once that is known.
+        let from_one = if is_balancer { limits.unauthenticated } else { limits.unauthenticated_per_address };
+        let waiting = server.doorway.enter(peer.ip(), end.clone(), limits.unauthenticated, from_one);
+        let mut door = Door { server: server.clone(), peer, waiting, end: end.clone() };
+        let (held, stop) = (worker.session(), stop.clone());
         let session = async move {
             let start = Instant::now();
             match tune(&stream).and_then(|()| stream.into_std()).and_then(TcpStream::from_std) {
                 Ok(mut stream) => {
-                    let (proxies, deadline) = (&server.config.proxies, start + server.config.limits.hello());
-                    if let Some(peer) = proxy_protocol::peer(&mut stream, peer, proxies, deadline, &stop).await {
-                        serve(&server, held.worker(), stream, peer, start, &stop).await;
+                    if !is_balancer || door.hear(&mut stream, start, &stop).await {
+                        serve(door, held.worker(), stream, start, &stop).await;
                     }
                 }
                 Err(error) => debug!(%peer, %error, "the connection ended at once"),
             }
-            drop(permit);
         };
-        let mut session = sessions.spawn_on(session, worker.runtime());
+        let mut session = tasks.spawn_on(session, worker.runtime());
         // Beside the session, which would have to look at it each time that it moves a byte.
         worker.runtime().spawn(async move {
             tokio::select! {
                 _ = &mut session => {}
-                () = cut.cancelled() => session.abort(),
+                () = end.cancelled() => session.abort(),
             }
         });
     }
 }
 
-/// Serves who has connected at `start`, from which the hello time counts.
-async fn serve(
-    server: &Arc<Server>,
-    worker: &Arc<Worker>,
-    stream: TcpStream,
+/// A peer as it comes in.
+struct Door {
+    server: Arc<Server>,
     peer: SocketAddr,
-    start: Instant,
-    stop: &CancellationToken,
-) {
+    waiting: Waiting,
+    end: CancellationToken,
+}
+
+impl Door {
+    /// Hears from a balancer whom it speaks for: that is the peer from now on, and has a place of its own. Whether there is one.
+    async fn hear(&mut self, stream: &mut TcpStream, start: Instant, stop: &CancellationToken) -> bool {
+        let deadline = start + self.server.force.load().config.limits.hello();
+        let Some(peer) = proxy_protocol::source(stream, self.peer, deadline, stop).await else { return false };
+        if peer != self.peer {
+            let limits = &self.server.force.load().config.limits;
+            let (most, from_one) = (limits.unauthenticated, limits.unauthenticated_per_address);
+            self.waiting = self.server.doorway.enter(peer.ip(), self.end.clone(), most, from_one);
+            self.peer = peer;
+        }
+        true
+    }
+}
+
+/// Serves who has connected at `start`, from which the hello time counts.
+async fn serve(door: Door, worker: &Arc<Worker>, stream: TcpStream, start: Instant, stop: &CancellationToken) {
+    let Door { server, peer, waiting, end } = door;
     let (mut ephemeral, mut decoy) = (Secret::new([0; 32]), Secret::new([0; 32]));
     if getrandom::fill(ephemeral.expose_mut()).and_then(|()| getrandom::fill(decoy.expose_mut())).is_err() {
         return warn!(%peer, "no randomness: the connection is dropped");
     }
-    let connection = Connection::server(server.session_config(), ephemeral, decoy, Duration::ZERO, &AWS_LC);
+    let connection = Connection::server(server.force.load().session(), ephemeral, decoy, Duration::ZERO, &AWS_LC);
     let session = Session::new(connection, start, Arc::default());
     let hook = ServerHook {
-        server: server.clone(),
+        server,
         worker: worker.clone(),
+        session: session.clone(),
+        end,
         peer,
         key_id: None,
         client: None,
+        place: Place::Doorway(waiting),
         relays: TaskTracker::new(),
     };
     let relays = hook.relays.clone();
@@ -119,30 +149,69 @@ fn unix_ms() -> u64 {
 struct ServerHook {
     server: Arc<Server>,
     worker: Arc<Worker>,
+    session: Session,
+    /// Ends the session without a word.
+    end: CancellationToken,
     peer: SocketAddr,
     /// What the client hello named, if one was opened.
     key_id: Option<KeyId>,
     /// Who that is.
-    client: Option<Arc<str>>,
+    client: Option<Arc<Guest>>,
+    place: Place,
     relays: TaskTracker,
 }
 
+/// Where a session counts.
+#[expect(dead_code, reason = "held, and not looked at")]
+enum Place {
+    /// Among those that have not proved their key. One that is refused stays there until it has gone.
+    Doorway(Waiting),
+    /// Among the sessions, those of its client too.
+    Inside(Listed, Taken),
+}
+
 impl ServerHook {
-    fn client(&self) -> Arc<str> {
-        self.client.clone().unwrap_or_else(|| "?".into())
+    fn client(&self) -> &str {
+        self.client.as_ref().map_or("?", |client| &client.name)
+    }
+
+    /// Takes a place among the sessions.
+    fn come_in(&self) -> Result<Place, Notice> {
+        let (Some(client), Some(key_id)) = (&self.client, self.key_id) else {
+            return Err(Notice::new(Code::Internal, Fault::Proxy, "a session without a client"));
+        };
+        let force = self.server.force.load();
+        let taken = client.session(force.rule(&client.name))?;
+        let open = Open { session: self.session.clone(), key_id, end: self.end.clone() };
+        let listed = self.server.sessions.add(open, force.config.limits.sessions)?;
+        // Whoever revoked the key since it was looked up could not know of this session.
+        match self.server.force.load().objection(key_id, SystemTime::now()) {
+            None => Ok(Place::Inside(listed, taken)),
+            Some(_) => Err(Notice::new(Code::KeyRevoked, Fault::Client, "this client's key was revoked or has expired")),
+        }
     }
 }
 
 impl Hook for ServerHook {
-    fn key(&mut self, id: KeyId) -> Option<Psk> {
+    fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)> {
         self.key_id = Some(id);
-        let (name, psk) = self.server.keys.find(id)?;
-        self.client = Some(name);
-        Some(psk)
+        let force = self.server.force.load();
+        let key = force.keys.find(id).filter(|key| !key.has_expired(SystemTime::now()))?;
+        self.client = Some(self.server.guests.of(&key.name));
+        Some((key.psk().clone(), force.rule(&key.name).profile))
     }
 
     fn established(&mut self, _hello: Option<ServerHello>) {
-        info!(peer = %self.peer, client = %self.client(), "session opened");
+        match self.come_in() {
+            Ok(place) => {
+                self.place = place;
+                info!(peer = %self.peer, client = %self.client(), "session opened");
+            }
+            Err(notice) => {
+                warn!(peer = %self.peer, client = %self.client(), code = %notice.code, "session refused: {}", notice.text);
+                self.session.cut(&notice);
+            }
+        }
     }
 
     fn rejected(&mut self, error: Error) {
@@ -154,7 +223,10 @@ impl Hook for ServerHook {
     }
 
     fn request(&mut self, exchange: Exchange, request: Box<Request>) {
-        self.relays.spawn(relay::relay(self.server.clone(), self.worker.exchange(), self.client(), exchange, request));
+        // A session that was refused has ended it already.
+        if let (Place::Inside(..), Some(client)) = (&self.place, &self.client) {
+            self.relays.spawn(relay::relay(self.server.clone(), self.worker.exchange(), client.clone(), exchange, request));
+        }
     }
 
     fn going_away(&mut self, _goaway: &GoAway) {}

@@ -2,49 +2,69 @@
 //!
 //! ```text
 //! run ─► accept ─► relay ─► upload, upstream
-//!          │  │      └─► guard
-//!          │  └─► worker ─► upstream
-//!          └─► proxy_protocol, keys, config
+//!          │  │      └─► guard, guests, memory
+//!          │  ├─► worker ─► upstream
+//!          │  └─► proxy_protocol, doorway, sessions, guests
+//!          └─► force ─► keys, config
 //! ```
 
 mod accept;
 pub mod config;
+mod doorway;
+mod force;
 pub mod guard;
+mod guests;
 pub mod keys;
+mod memory;
 mod proxy_protocol;
 mod relay;
+mod sessions;
 mod upload;
 mod upstream;
 mod worker;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use tokio::{net::TcpListener, sync::Semaphore};
+use arc_swap::ArcSwap;
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
 
 pub use config::Config;
 pub use keys::Keys;
+pub use upstream::SetUpError;
 pub use worker::{Pulse, Workers};
 
-use crate::proto::{ServerConfig, limits};
 use worker::{Place, Worker};
 
-/// How a server has stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Stopped {
-    /// All that was under way has finished.
-    Finished,
-    /// So many sessions had requests under way when the time was over, which were cut.
-    Cut(usize),
-}
+/// How often the server looks for keys that have expired, and at what its sessions hold.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A server, ready to run.
 #[derive(Debug)]
 pub struct Server {
-    config: Config,
-    keys: Arc<Keys>,
-    upstream: upstream::Settings,
+    force: ArcSwap<force::Force>,
+    doorway: doorway::Doorway,
+    sessions: Arc<sessions::Sessions>,
+    guests: guests::Guests,
+    memory: memory::Memory,
+}
+
+/// How a server came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// All that was under way had finished.
+    Finished,
+    /// The time to finish was over, and so many requests were ended.
+    Cut(usize),
 }
 
 impl Server {
@@ -52,9 +72,49 @@ impl Server {
     ///
     /// # Errors
     /// If TLS for the upstreams cannot be set up on this machine, or the configuration was made by hand and is not valid.
-    pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, upstream::SetUpError> {
-        let upstream = upstream::Settings::new(&config)?;
-        Ok(Arc::new(Self { config, keys, upstream }))
+    pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, SetUpError> {
+        let upstream = Arc::new(upstream::Settings::new(&config)?);
+        Ok(Arc::new(Self {
+            force: ArcSwap::from_pointee(force::Force { config, keys, upstream }),
+            doorway: doorway::Doorway::default(),
+            sessions: Arc::default(),
+            guests: guests::Guests::default(),
+            memory: memory::Memory::default(),
+        }))
+    }
+
+    /// Puts this configuration and these keys in the place of those in force, as one. What is under way goes on as it began, but for the
+    /// sessions of keys that are not known any more: those are cut. Says how many. What the configuration says of listening and of
+    /// threads has no effect on a server that runs.
+    ///
+    /// # Errors
+    /// As [`Server::new`]; then nothing has changed.
+    pub fn reload(&self, config: Config, keys: Arc<Keys>) -> Result<usize, SetUpError> {
+        let upstream = Arc::new(upstream::Settings::new(&config)?);
+        self.force.store(Arc::new(force::Force { config, keys, upstream }));
+        Ok(self.review())
+    }
+
+    /// As [`Server::reload`], the keys alone.
+    pub fn replace_keys(&self, keys: &Arc<Keys>) -> usize {
+        self.force.rcu(|force| force::Force {
+            config: force.config.clone(),
+            keys: keys.clone(),
+            upstream: force.upstream.clone(),
+        });
+        self.review()
+    }
+
+    /// Ends the sessions whose keys are not taken any more.
+    fn review(&self) -> usize {
+        let (force, now) = (self.force.load_full(), SystemTime::now());
+        let ended = self.sessions.review(|id| force.objection(id, now));
+        if ended > 0 {
+            warn!(sessions = ended, "sessions end: their keys were revoked or have expired");
+        }
+        let names = force.keys.names();
+        self.guests.tidy(|name| names.contains(name));
+        ended
     }
 
     /// Serves on the caller's runtime until `shutdown`, then lets what is under way finish for the configured time.
@@ -76,45 +136,54 @@ impl Server {
     }
 
     async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) -> Stopped {
-        let workers: Vec<_> = places.iter().map(|place| Worker::new(place, &self.upstream)).collect();
+        let workers: Vec<_> = places.iter().map(Worker::new).collect();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
-        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let guard = cut.clone().drop_guard();
-        let sessions = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(self.config.limits.sessions));
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let guard = end.clone().drop_guard();
+        let tasks = TaskTracker::new();
+        let tend = async {
+            tokio::select! {
+                never = self.tend() => match never {},
+                never = Worker::watch(&workers) => match never {},
+            }
+        };
+        tokio::pin!(tend);
         tokio::select! {
-            () = accept::accept(&self, &workers, &listener, &permits, &sessions, &stop, &cut) => {}
-            _ = Worker::watch(&workers) => {}
+            () = accept::accept(&self, &workers, &listener, &tasks, &stop, &end) => {}
+            () = &mut tend => {}
             () = shutdown => {}
         }
         drop(listener);
         stop.cancel();
-        sessions.close();
-        let open = sessions.len();
+        tasks.close();
+        let open = self.sessions.count();
         if open > 0 {
-            tracing::info!(sessions = open, "stopping: requests under way may finish");
+            info!(sessions = open, "stopping: requests under way may finish");
         }
-        if tokio::time::timeout(self.config.limits.drain(), sessions.wait()).await.is_ok() {
+        let in_time = tokio::select! {
+            in_time = timeout(self.force.load().drain(), tasks.wait()) => in_time,
+            // Keys are revoked in these seconds as well.
+            () = &mut tend => Ok(()),
+        };
+        if in_time.is_ok() {
             return Stopped::Finished;
         }
-        let cut = sessions.len();
-        tracing::warn!(sessions = cut, "stopped before all requests were finished");
+        let requests = self.sessions.cut_all();
+        warn!(requests, "stopped before all requests were finished");
+        let _ = timeout(sessions::LAST_WORD, tasks.wait()).await;
         drop(guard);
-        sessions.wait().await;
-        Stopped::Cut(cut)
+        tasks.wait().await;
+        Stopped::Cut(requests)
     }
 
-    fn session_config(&self) -> ServerConfig {
-        let limits = &self.config.limits;
-        ServerConfig {
-            key: self.keys.server().clone(),
-            profile: self.config.profile,
-            exchanges: limits.exchanges,
-            credit: limits.upload_credit,
-            buffered: limits.buffered_bytes,
-            hello_time: limits.hello(),
-            keep_alive: limits::SERVER_KEEP_ALIVE,
-            idle: limits.idle(),
+    /// Looks, for as long as it is polled, for keys that have expired, and at what sessions hold.
+    async fn tend(&self) -> Infallible {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.memory.measure(self.sessions.held());
+            self.review();
         }
     }
 }

@@ -14,8 +14,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::config::Proxies;
-
 /// How version 2 begins.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// How version 1 begins.
@@ -35,25 +33,20 @@ enum Fault {
     Wrong,
 }
 
-/// Who is at the other end of a connection that came from `socket`: that address, or what a balancer says, if it is one. `None`
-/// if the connection is to be closed: at `deadline` or when the server stops, and without a byte, as for any prober.
-pub(super) async fn peer<T: AsyncRead + Unpin>(
+/// Whom a balancer speaks for, which may be itself. `None` if the connection is to be closed: at `deadline` or when the server stops, and
+/// without a byte, as for any prober.
+pub(super) async fn source<T: AsyncRead + Unpin>(
     stream: &mut T,
-    socket: SocketAddr,
-    proxies: &Proxies,
+    balancer: SocketAddr,
     deadline: Instant,
     stop: &CancellationToken,
 ) -> Option<SocketAddr> {
-    let socket = canonical(socket);
-    if !proxies.contains(socket.ip()) {
-        return Some(socket);
-    }
     let told = async {
         match read(stream).await {
-            Ok(source) => return Some(source.map_or(socket, canonical)),
-            Err(Fault::Io(error)) => debug!(peer = %socket, %error, "closed before its PROXY header was whole"),
+            Ok(source) => return Some(source.map_or(balancer, canonical)),
+            Err(Fault::Io(error)) => debug!(peer = %balancer, %error, "closed before its PROXY header was whole"),
             Err(error @ Fault::Wrong) => {
-                warn!(peer = %socket, "refused: {error}, which [proxy_protocol] asks of this address");
+                warn!(peer = %balancer, "refused: {error}, which [proxy_protocol] asks of this address");
                 let _ = tokio::io::copy(stream, &mut tokio::io::sink()).await;
             }
         }
@@ -63,7 +56,7 @@ pub(super) async fn peer<T: AsyncRead + Unpin>(
 }
 
 /// An IPv4 address as one, however the socket shows it.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

@@ -11,13 +11,14 @@ use url::Url;
 use super::{
     Server,
     guard::origins::Verdict,
-    upload::{Failure, Progress, Upload},
+    guests::Guest,
+    memory::Whole,
+    upload::{Failure, Progress, Taken, Upload},
     upstream::{
-        Upstreams,
         answer::Answer,
         failure::{call_failed, head_too_large},
     },
-    worker::Held,
+    worker::{Held, Worker},
 };
 use crate::{
     driver::Exchange,
@@ -58,7 +59,7 @@ impl From<Notice> for Stop {
 }
 
 /// Relays one exchange to its end.
-pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<str>, exchange: Exchange, mut request: Box<Request>) {
+pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<Guest>, exchange: Exchange, mut request: Box<Request>) {
     let start = Instant::now();
     let number = exchange.number();
     let exchange = Arc::new(exchange);
@@ -66,11 +67,11 @@ pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<str>, exc
     let result = tokio::select! {
         biased;
         () = exchange.abandoned() => Err(Stop::Abandoned),
-        result = attempt(&server, &held.worker().upstreams, &exchange, &mut request, &mut account) => result,
+        result = attempt(&server, held.worker(), &client, &exchange, &mut request, &mut account) => result,
     };
     let outcome = match result {
         Ok(()) => "complete",
-        Err(Stop::Abandoned) => "cancelled",
+        Err(Stop::Abandoned) => exchange.cut().map_or("cancelled", Code::name),
         Err(Stop::Failed(notice)) => {
             // If the session is over, there is nobody to tell.
             let _ = exchange.with(|connection, _, number| connection.fail(number, &notice));
@@ -80,6 +81,7 @@ pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<str>, exc
     exchange.finish();
     let Account { host, status, bytes, pieces } = account;
     let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let client = &client.name;
     info!(%client, exchange = number, method = %loggable(&request.method), %host, status, bytes, pieces, ms, outcome, "exchange");
 }
 
@@ -90,36 +92,58 @@ fn loggable(method: &str) -> &str {
 
 async fn attempt(
     server: &Server,
-    upstreams: &Upstreams,
+    worker: &Worker,
+    client: &Arc<Guest>,
     exchange: &Arc<Exchange>,
     request: &mut Request,
     account: &mut Account,
 ) -> Result<(), Stop> {
+    let force = server.force.load_full();
+    let (config, rule) = (&force.config, force.rule(&client.name));
+    let _counted = client.exchange(rule)?;
+    server.memory.check(config.limits.memory_bytes).map_err(Notice::retry_safe)?;
     let method = check_method(&request.method)?;
     let target = check_url(&request.url)?;
     // What is not needed while the answer streams is not kept so long.
     let headers = to_map(&std::mem::take(&mut request.headers))
         .map_err(|error| Notice::new(Code::RequestInvalid, Fault::Client, error.to_string()).retry_safe())?;
-    let policy = request.policy.min(server.config.headers);
-    let up = Filter::new(Direction::Request, policy).with(&server.config.request_headers);
-    let down = Filter::new(Direction::Response, policy).with(&server.config.response_headers);
-    let limits = &server.config.limits;
+    let policy = request.policy.min(config.headers);
+    let up = Filter::new(Direction::Request, policy).with(&config.request_headers);
+    let down = Filter::new(Direction::Response, policy).with(&config.response_headers);
+    let limits = &config.limits;
     account.host = target.host().to_owned();
-    let verdict = server.config.origins.judge(target.origin());
-    let Some(upstream) = upstreams.lease(verdict) else {
-        debug_assert_eq!(verdict, Verdict::Refused, "the others have a client");
+    let verdict = config.origins.judge(target.origin());
+    let for_client = rule.origins.as_ref().is_none_or(|origins| origins.judge(target.origin()) != Verdict::Refused);
+    let Some(upstream) = worker.upstreams(&force.upstream).lease(verdict).filter(|_| for_client) else {
         return Err(not_allowed(target.origin()).into());
     };
 
-    let limit = limits.upload_bytes;
+    let limit = limits.upload_bytes.min(rule.upload_bytes);
     if matches!(request.body, BodyLength::Known(length) if length > limit) {
         return Err(upload_too_large(limit).retry_safe().into());
     }
-    let progress = Arc::new(Progress::default());
     let headers = up.apply(&headers);
+    let mut whole = Whole::new(&server.memory);
+    let mut count = |bytes| whole.add(bytes, limits.memory_bytes);
+    let taken = match &rule.models {
+        None => None,
+        Some(models) => {
+            let limit = limit.min(limits.inspect_bytes);
+            let taken = match request.body {
+                BodyLength::None => None,
+                _ => Some(Taken::take(exchange, limit, &mut count).await?.map_err(|failure| failed_upload(&failure, limit))?),
+            };
+            let (path, body) = (target.uri().path(), taken.as_ref().map_or(&[][..], |taken| &taken.bytes));
+            models
+                .check(&method, path, &headers, body)
+                .map_err(|error| Notice::new(Code::NotAllowed, Fault::Client, error.to_string()).retry_safe())?;
+            taken
+        }
+    };
+    let progress = Arc::new(Progress::default());
     let call = || {
-        let filter = (policy, server.config.request_headers.clone());
-        let body = Upload::new(exchange.clone(), request.body, limit, filter, progress.clone());
+        let filter = (policy, config.request_headers.clone());
+        let body = Upload::new(exchange.clone(), request.body, limit, filter, progress.clone(), taken.as_ref());
         let mut call = http::Request::new(Box::new(body));
         *call.method_mut() = method.clone();
         *call.uri_mut() = target.uri().clone();
@@ -144,7 +168,7 @@ async fn attempt(
     let relayed = Relayed { exchange, filter: down };
     let relayed = match request.mode {
         Mode::Streaming => relayed.stream(answer, account).await,
-        Mode::Buffered => relayed.buffer(answer, limits.buffered_bytes, account).await,
+        Mode::Buffered => relayed.buffer(answer, limits.buffered_bytes, &mut count, account).await,
     };
     // An upload that fails takes the call with it: it says why.
     relayed.map_err(|stop| upload_failed().unwrap_or(stop))
@@ -241,7 +265,13 @@ impl Relayed<'_> {
     }
 
     /// All of it, or an error and no half answer.
-    async fn buffer(&self, mut answer: Answer, limit: u64, account: &mut Account) -> Result<(), Stop> {
+    async fn buffer(
+        &self,
+        mut answer: Answer,
+        limit: u64,
+        mut count: impl FnMut(usize) -> Result<(), Notice>,
+        account: &mut Account,
+    ) -> Result<(), Stop> {
         let too_large = || {
             let text = format!("the answer is over the proxy's limit of {limit} bytes for buffered mode; use streaming mode");
             Notice::new(Code::ResponseTooLarge, Fault::Upstream, text)
@@ -255,6 +285,7 @@ impl Relayed<'_> {
             if (whole.len() + bytes.len()) as u64 > limit {
                 return Err(too_large().into());
             }
+            count(bytes.len())?;
             whole.extend_from_slice(&bytes);
         }
         let length = if answer.bodiless { answer.length() } else { Some(whole.len() as u64) };

@@ -1,6 +1,7 @@
 //! The request body, as the upstream's client reads it.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::{Pin, pin},
     sync::{
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
@@ -22,7 +23,7 @@ use crate::{
         policy::{Direction, Filter, Rules},
         to_map,
     },
-    proto::frame::{BodyLength, Headers, Policy},
+    proto::frame::{BodyLength, Headers, Notice, Policy},
 };
 
 /// Why an upload ended early.
@@ -90,6 +91,8 @@ impl Progress {
 /// The request body of an exchange.
 pub(super) struct Upload {
     exchange: Arc<Exchange>,
+    /// What was taken from the exchange before.
+    ahead: VecDeque<Incoming>,
     /// Bytes to come, where that is known.
     left: Option<u64>,
     /// Bytes that the limit still allows.
@@ -99,6 +102,42 @@ pub(super) struct Upload {
     rules: Rules,
     progress: Arc<Progress>,
     ended: bool,
+}
+
+/// A request body that was taken in whole, to be looked at before the upstream is called.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) bytes: Bytes,
+    trailers: Headers,
+}
+
+impl Taken {
+    /// Takes one of at most `limit` bytes; `count` is told of each piece.
+    pub(super) async fn take(
+        exchange: &Exchange,
+        limit: u64,
+        mut count: impl FnMut(usize) -> Result<(), Notice>,
+    ) -> Result<Result<Self, Failure>, Notice> {
+        let mut bytes = BytesMut::new();
+        loop {
+            match exchange.incoming().await {
+                Some(Incoming::Piece(piece, _)) if (bytes.len() + piece.len()) as u64 > limit => {
+                    return Ok(Err(Failure::TooLarge));
+                }
+                Some(Incoming::Piece(piece, _)) => {
+                    count(piece.len())?;
+                    bytes.extend_from_slice(&piece);
+                }
+                Some(Incoming::BodyEnd(trailers)) => return Ok(Ok(Self { bytes: bytes.freeze(), trailers })),
+                _ => return Ok(Err(Failure::Abandoned)),
+            }
+        }
+    }
+
+    fn incoming(&self) -> VecDeque<Incoming> {
+        let piece = (!self.bytes.is_empty()).then(|| Incoming::Piece(self.bytes.clone(), None));
+        piece.into_iter().chain([Incoming::BodyEnd(self.trailers.clone())]).collect()
+    }
 }
 
 /// What the upstream's client is told; the reason is in [`Progress`].
@@ -114,6 +153,7 @@ impl Upload {
         limit: u64,
         (policy, rules): (Policy, Rules),
         progress: Arc<Progress>,
+        taken: Option<&Taken>,
     ) -> Self {
         let left = match length {
             BodyLength::None => Some(0),
@@ -123,7 +163,8 @@ impl Upload {
         if left == Some(0) {
             progress.all_sent();
         }
-        Self { exchange, left, allowed: limit, policy, rules, progress, ended: length == BodyLength::None }
+        let ahead = taken.map(Taken::incoming).unwrap_or_default();
+        Self { exchange, ahead, left, allowed: limit, policy, rules, progress, ended: length == BodyLength::None }
     }
 
     fn fail(&mut self, failure: Failure) -> Ended {
@@ -165,7 +206,10 @@ impl Body for Upload {
         if self.ended {
             return Poll::Ready(None);
         }
-        let incoming = ready!(self.exchange.poll_incoming(cx));
+        let incoming = match self.ahead.pop_front() {
+            None => ready!(self.exchange.poll_incoming(cx)),
+            taken => taken,
+        };
         Poll::Ready(match incoming {
             Some(Incoming::Piece(bytes, _)) => Some(self.piece(bytes)),
             Some(Incoming::BodyEnd(trailers)) => self.end(&trailers),

@@ -6,7 +6,7 @@ use std::{
     io,
     num::NonZero,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -156,7 +156,7 @@ impl Rest {
 #[derive(Debug)]
 pub(super) struct Worker {
     place: Place,
-    pub(super) upstreams: Upstreams,
+    upstreams: Mutex<Option<(Arc<Settings>, Arc<Upstreams>)>>,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
     /// It was busy for too much of the last second.
@@ -164,9 +164,18 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(place: &Place, settings: &Settings) -> Arc<Self> {
-        let upstreams = Upstreams::new(settings);
-        Arc::new(Self { place: place.clone(), upstreams, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
+    pub(super) fn new(place: &Place) -> Arc<Self> {
+        let (place, upstreams) = (place.clone(), Mutex::default());
+        Arc::new(Self { place, upstreams, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
+    }
+
+    /// Its connections to upstreams, new ones where these settings are: calls that are under way keep theirs.
+    pub(super) fn upstreams(&self, settings: &Arc<Settings>) -> Arc<Upstreams> {
+        let mut known = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((of, upstreams)) if Arc::ptr_eq(of, settings) => upstreams.clone(),
+            _ => known.insert((settings.clone(), Arc::new(Upstreams::new(settings)))).1.clone(),
+        }
     }
 
     /// The one for another session: the first that has room and time, else the one that has least to do.

@@ -6,21 +6,9 @@ use super::support::{
     LIMIT,
     mitm::Mitm,
     relay::Relay,
-    request::{Bystander, assert_error, call, chunk, get, whole},
+    request::{assert_error, call, chunk, get, whole},
     within,
 };
-
-#[tokio::test]
-async fn a_client_that_is_removed_keeps_its_session_and_opens_no_other() {
-    let relay = Relay::start().await;
-    let (old, new) = (relay.client(), relay.client());
-    let bystander = Bystander::start(&old, &relay.mock, "bystander").await;
-    relay.keys.replace(Vec::new());
-    let error = whole(&new, get(&relay.url("/raw/binary"))).await.unwrap_err();
-    assert_error(&error, "key-refused", Fault::Client, true);
-    assert!(whole(&old, get(&relay.url("/raw/binary"))).await.is_ok());
-    bystander.finish(&relay.mock).await;
-}
 
 #[tokio::test]
 async fn requests_on_a_warm_session_need_no_other() {

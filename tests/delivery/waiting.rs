@@ -141,9 +141,9 @@ async fn patience_that_runs_out_says_so() {
 
 #[tokio::test]
 async fn a_key_that_is_refused_is_told_at_once() {
-    let relay = Relay::start().await;
+    let mut relay = Relay::start().await;
     let client = relay.builder(&relay.address).patience(Duration::MAX).warm(true).build();
-    relay.keys.replace(Vec::new());
+    relay.change_keys(|keys| keys.remove("test"));
     for _ in 0..3 {
         let error = whole(&client, get(&relay.url("/raw/binary"))).await.unwrap_err();
         assert_error(&error, "key-refused", Fault::Client, true);

@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt;
 use tokio::net::TcpStream;
-use xllm_proxy::client::Fault;
+use xllm_proxy::{client::Fault, server::Stopped};
 
 use super::support::{
     child::Stand,
@@ -53,8 +53,9 @@ async fn what_has_not_finished_in_time_is_cut_with_an_error() {
     assert!(chunk(&mut body).await.is_some());
     stand.server.terminate();
     let error = within("the cut", body.frame()).await.unwrap().unwrap_err();
-    assert_error(&error, "session-lost", Fault::Network, false);
-    stand.server.logged(&["stopped before all requests were finished"]).await;
+    assert_error(&error, "shutting-down", Fault::Proxy, false);
+    assert!(error.retry_after().is_some());
+    stand.server.logged(&["stopped before all requests were finished", "requests=1"]).await;
     assert_eq!(stand.server.exit_code().await, Some(3));
 }
 
@@ -76,9 +77,9 @@ async fn a_server_inside_a_program_leaves_nothing_running_when_it_has_stopped() 
     let mut body = call(&relay.client(), get(&relay.url("/raw/gated?gate=never&chunks=2"))).await.unwrap().into_body();
     relay.mock.release("never", 1);
     assert!(chunk(&mut body).await.is_some());
-    relay.stop().await;
+    assert_eq!(relay.stop().await, Stopped::Cut(1));
     let error = within("the cut", body.frame()).await.unwrap().unwrap_err();
-    assert_error(&error, "session-lost", Fault::Network, false);
+    assert_error(&error, "shutting-down", Fault::Proxy, false);
     within("the upstream's end", relay.mock.wait_until(|stats| stats.hung_up == 1)).await;
 }
 

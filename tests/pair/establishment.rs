@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, Role, ServerConfig, crypto::Secret, limits,
+    AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, Role, ServerConfig, ServerKey, crypto::Secret,
+    limits,
 };
 
 use crate::{
@@ -146,11 +147,28 @@ fn garbage_before_authentication_gets_no_byte_and_a_close_at_the_deadline_only()
             let mut hello = BytesMut::new();
             new_client(client_config(), Duration::ZERO).poll_transmit(Duration::ZERO, &mut hello);
             server.receive(Duration::ZERO, &mut hello);
-            server.answer_hello(Some(&psk()), 0).unwrap();
+            server.answer_hello(Some(&psk()), Profile::Off, 0).unwrap();
             assert!(server.poll_transmit(Duration::ZERO, &mut hello));
             silent(server, garbage, step);
         }
     }
+}
+
+#[test]
+fn a_server_is_known_by_each_of_its_keys() {
+    let new = ServerKey::new(Secret::new([42; 32]));
+    let keys = [new.clone(), pair::server_key()];
+    for known_by in &keys {
+        let credential = xllm_proxy::proto::Credential { server: *known_by.public(), ..pair::credential() };
+        let server = ServerConfig { keys: keys.clone().into(), ..server_config() };
+        Pair::with(ClientConfig { credential, ..client_config() }, server).establish();
+    }
+    let foreign = *ServerKey::new(Secret::new([43; 32])).public();
+    let credential = xllm_proxy::proto::Credential { server: foreign, ..pair::credential() };
+    let mut pair =
+        Pair::with(ClientConfig { credential, ..client_config() }, ServerConfig { keys: keys.into(), ..server_config() });
+    pair.quiet();
+    assert!(matches!(pair.events(Role::Server)[..], [Event::Rejected(error)] if error.code() == Code::Unauthentic));
 }
 
 #[test]

@@ -133,9 +133,46 @@ impl Served {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Writes its configuration (TOML) anew.
+    pub(crate) fn configure(&self, config: &str) {
+        fs::write(self.folder.path().join("config.toml"), config).expect("the configuration is written");
+    }
+
+    /// What a command on the folder of its keys prints; when it returns, the server has taken up what was changed.
+    pub(crate) async fn command(&self, args: &[&str]) -> String {
+        let seen = self.keys_taken();
+        let done = program().arg("--data-dir").arg(self.folder.path()).args(args).output().expect("the program runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        if !args.contains(&"list") {
+            let mut log = self.log.clone();
+            let taken = log.wait_for(|_| self.keys_taken() > seen);
+            within("the change of keys", taken).await.expect("it runs");
+        }
+        String::from_utf8(done.stdout).expect("text")
+    }
+
+    /// How often it has taken up changed keys.
+    fn keys_taken(&self) -> usize {
+        self.log().matches("the keys have changed").count()
+    }
+
+    /// The credential that such a command prints.
+    pub(crate) async fn client_command(&self, args: &[&str]) -> Credential {
+        self.command(&[&["client"], args].concat()).await.parse().expect("a credential")
+    }
+
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        self.signal("-TERM");
+    }
+
+    /// Asks it to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.pid().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "kill works");
     }
 

@@ -48,7 +48,7 @@ pub(crate) fn client_config() -> ClientConfig {
 
 pub(crate) fn server_config() -> ServerConfig {
     ServerConfig {
-        key: server_key(),
+        keys: [server_key()].into(),
         profile: Profile::Off,
         exchanges: 256,
         credit: 1 << 20,
@@ -192,7 +192,7 @@ impl Pair {
         while let Some(event) = self.end(role).poll_event() {
             if let Event::Hello(id) = event {
                 let psk = self.keys.iter().find(|(known, _)| *known == id).map(|(_, psk)| psk.clone());
-                self.server.answer_hello(psk.as_ref(), UNIX_MS).unwrap();
+                self.server.answer_hello(psk.as_ref(), Profile::Off, UNIX_MS).unwrap();
             }
             match role {
                 Role::Client => self.client_events.push(event),
@@ -389,7 +389,7 @@ impl Scripted {
         let mut subject = new_server(config, now);
         subject.receive(now, &mut BytesMut::from(&hello[..]));
         assert_eq!(subject.poll_event(), Some(Event::Hello(KeyId([1; 16]))));
-        subject.answer_hello(Some(&psk()), UNIX_MS).unwrap();
+        subject.answer_hello(Some(&psk()), Profile::Off, UNIX_MS).unwrap();
         let mut answer = BytesMut::new();
         assert!(subject.poll_transmit(now, &mut answer));
         let (_, traffic) = initiator.finish(answer[..].try_into().unwrap()).unwrap();

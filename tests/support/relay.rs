@@ -13,8 +13,7 @@ use xllm_proxy::{
     server::{Config, Keys, Server, Stopped, Workers},
 };
 
-async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, oneshot::Sender<()>, JoinHandle<Stopped>) {
-    let server = Server::new(config.clone(), keys.clone()).expect("the server can be made");
+async fn serve(server: Arc<Server>, address: &str) -> (String, oneshot::Sender<()>, JoinHandle<Stopped>) {
     let listener = TcpListener::bind(address).await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -23,15 +22,21 @@ async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, one
     (address, stop, tokio::spawn(server.run_on(workers, listener, async move { drop(stopped.await) })))
 }
 
+fn make(config: &Config, keys: &Keys) -> Arc<Server> {
+    Server::new(config.clone(), Arc::new(keys.clone())).expect("the server can be made")
+}
+
 /// All of it. Dropping it ends everything.
 pub(crate) struct Relay {
     pub(crate) mock: Arc<MockLlm>,
     pub(crate) address: String,
     pub(crate) credential: Credential,
-    pub(crate) keys: Arc<Keys>,
+    /// The server that runs, or did.
+    pub(crate) server: Arc<Server>,
+    keys: Keys,
     config: Config,
     stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<Stopped>,
+    running: JoinHandle<Stopped>,
 }
 
 impl Relay {
@@ -55,9 +60,9 @@ impl Relay {
         let allow: Vec<_> = origins.iter().map(|&origin| origin.to_owned()).chain([mock.url()]).collect();
         let config = Config::parse(config, "test".as_ref(), &allow).expect("the configuration is valid");
         let (keys, credential) = Keys::ephemeral("test").expect("there is randomness");
-        let keys = Arc::new(keys);
-        let (address, stop, server) = serve(&config, &keys, "127.0.0.1:0").await;
-        Self { mock, address, credential, keys, config, stop: Some(stop), server }
+        let server = make(&config, &keys);
+        let (address, stop, running) = serve(server.clone(), "127.0.0.1:0").await;
+        Self { mock, address, credential, server, keys, config, stop: Some(stop), running }
     }
 
     /// Stops the server, and starts another at the same address.
@@ -68,8 +73,27 @@ impl Relay {
 
     /// Starts a server at the address of the one that was stopped.
     pub(crate) async fn start_again(&mut self) {
-        let (_, stop, server) = serve(&self.config, &self.keys, &self.address).await;
-        (self.stop, self.server) = (Some(stop), server);
+        self.server = make(&self.config, &self.keys);
+        let (_, stop, running) = serve(self.server.clone(), &self.address).await;
+        (self.stop, self.running) = (Some(stop), running);
+    }
+
+    /// Changes the keys of the server while it runs.
+    pub(crate) fn change_keys<T>(&mut self, change: impl FnOnce(&mut Keys) -> T) -> T {
+        let result = change(&mut self.keys);
+        self.server.replace_keys(&Arc::new(self.keys.clone()));
+        result
+    }
+
+    /// Adds a client, and gives its credential.
+    pub(crate) fn add(&mut self, name: &str) -> Credential {
+        self.change_keys(|keys| keys.add(name, None)).expect("there is randomness")
+    }
+
+    /// Puts this configuration (TOML) in the place of the server's while it runs.
+    pub(crate) fn reload(&mut self, config: &str) {
+        self.config = Config::parse(config, "test".as_ref(), &[self.mock.url()]).expect("the configuration is valid");
+        self.server.reload(self.config.clone(), Arc::new(self.keys.clone())).expect("it can be put in force");
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -92,15 +116,15 @@ impl Relay {
     }
 
     /// Asks the server to stop, and waits until it has.
-    pub(crate) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) -> Stopped {
         drop(self.stop.take());
-        let _ = (&mut self.server).await;
+        (&mut self.running).await.expect("it does not panic")
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.server.abort();
+        self.running.abort();
     }
 }
 

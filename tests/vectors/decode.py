@@ -270,6 +270,7 @@ def decode_frame_head(kind: str, head: dict) -> dict:
             "code": get(head, 0, uint(), "code"),
             "last": get(head, 1, uint(), "last exchange"),
             "text": get(head, 2, text(MAX_TEXT), "text", False),
+            "after": get(head, 3, uint(), "after", False),
         }
     if kind == "RESUME":
         return {

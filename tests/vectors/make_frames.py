@@ -63,8 +63,8 @@ def pong(exchange=0, label="ping", silence=0):
     return ping(exchange, label, silence, "PONG")
 
 
-def goaway(code=9, last=7, text=None):
-    return {"type": "GOAWAY", "exchange": 0, "code": code, "last": last, "text": text}
+def goaway(code=9, last=7, text=None, after=None):
+    return {"type": "GOAWAY", "exchange": 0, "code": code, "last": last, "text": text, "after": after}
 
 
 def resume(exchange=1, next_seq=0, credit=1 << 20):
@@ -156,6 +156,7 @@ def valid_cases() -> list:
         ("PING, token of zeros", "client", ping() | {"token": "00" * 8}, None),
         ("PING from the client, silence 5 (means nothing)", "client", ping(0, silence=5), None),
         ("PING, largest silence", "server", ping(1, silence=big), None),
+        ("GOAWAY, overloaded, with a time to wait", "server", goaway(42, 1, "full", 5000), None),
         ("GOAWAY, text of 512 bytes", "server", goaway(9, 0, "t" * 512), None),
         ("GOAWAY, unknown value nested to the limit, head included", "server", goaway(0, 0),
          {9: Raw(b"\x81" * 7 + b"\x00")}),

@@ -201,6 +201,8 @@ def head_of(frame: dict) -> dict:
         head = {0: f["code"], 1: f["last"]}
         if f["text"] is not None:
             head[2] = f["text"]
+        if f["after"] is not None:
+            head[3] = f["after"]
     elif kind == "RESUME":
         head = {0: bytes.fromhex(f["request_id"]), 1: f["next_seq"], 2: f["credit"]}
     elif kind == "RESUMED":

@@ -63,9 +63,10 @@ pub(crate) fn frame_json(exchange: u32, frame: &Frame, stamps: Option<Stamps>) -
         Frame::Credit(amount) => ("CREDIT", json!({ "amount": amount })),
         Frame::Ping(ping) => ("PING", json!({ "token": hex(&ping.token), "silence": ping.silence })),
         Frame::Pong(ping) => ("PONG", json!({ "token": hex(&ping.token), "silence": ping.silence })),
-        Frame::GoAway(goaway) => {
-            ("GOAWAY", json!({ "code": goaway.code.map_or(0, Code::number), "last": goaway.last, "text": goaway.text }))
-        }
+        Frame::GoAway(goaway) => (
+            "GOAWAY",
+            json!({ "code": goaway.code.map_or(0, Code::number), "last": goaway.last, "text": goaway.text, "after": goaway.after }),
+        ),
         Frame::Resume(resume) => {
             ("RESUME", json!({ "request_id": hex(&resume.id), "next_seq": resume.next, "credit": resume.credit }))
         }

@@ -73,7 +73,7 @@ fn both_sides_of_the_handshake_make_the_bytes_of_the_vectors() {
 fn a_client_hello_that_a_server_must_refuse_gets_no_byte_and_a_close_at_the_deadline() {
     let file = vectors!("handshake");
     for case in cases(&file, "invalid") {
-        let config = ServerConfig { key: ServerKey::new(secret(&case["server_private"])), ..server_config() };
+        let config = ServerConfig { keys: [ServerKey::new(secret(&case["server_private"]))].into(), ..server_config() };
         let deadline = config.hello_time;
         let mut server = pair::new_server(config, Duration::ZERO);
         server.receive(Duration::ZERO, &mut BytesMut::from(&bytes(&case["client_hello"])[..]));

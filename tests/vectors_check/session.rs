@@ -165,7 +165,7 @@ fn a_server_lives_through_the_recorded_session() {
     let session = vectors!("session");
     let fields = said(&session["server_fields"]);
     let config = ServerConfig {
-        key: ServerKey::new(secret(&session["server_private"])),
+        keys: [ServerKey::new(secret(&session["server_private"]))].into(),
         profile: Profile::Pad,
         exchanges: fields.exchanges,
         credit: fields.credit,
@@ -179,7 +179,7 @@ fn a_server_lives_through_the_recorded_session() {
     let mut server = Connection::server(config, ephemeral, Secret::new([5; 32]), start, &AES_GCM);
     server.receive(start, &mut BytesMut::from(&bytes(&session["client_hello"])[..]));
     assert_eq!(drain(&mut server)[..], [Event::Hello(KeyId(array(&session["key_id"])))]);
-    server.answer_hello(Some(&secret(&session["psk"])), fields.unix_ms).unwrap();
+    server.answer_hello(Some(&secret(&session["psk"])), Profile::Off, fields.unix_ms).unwrap();
     let mut hello = BytesMut::new();
     assert!(server.poll_transmit(start, &mut hello));
     assert_eq!(hello, bytes(&session["server_hello"]));

@@ -19,8 +19,8 @@ fn psk() -> Psk {
 struct Talkative(Vec<Exchange>);
 
 impl Hook for Talkative {
-    fn key(&mut self, _id: KeyId) -> Option<Psk> {
-        Some(psk())
+    fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
+        Some((psk(), Profile::Off))
     }
 
     fn established(&mut self, _hello: Option<ServerHello>) {}
@@ -45,7 +45,7 @@ impl Hook for Talkative {
 
 fn server(key: ServerKey) -> Connection {
     let config = ServerConfig {
-        key,
+        keys: [key].into(),
         profile: Profile::Off,
         exchanges: 4,
         credit: 1 << 20,
@@ -118,7 +118,7 @@ async fn a_pump_that_is_dropped_tells_whoever_waits() {
         while let Some(event) = server.poll_event() {
             established |= matches!(event, Event::Established(_));
             if let Event::Hello(_) = event {
-                server.answer_hello(Some(&psk()), 0).expect("in order");
+                server.answer_hello(Some(&psk()), Profile::Off, 0).expect("in order");
             }
         }
         server.poll_transmit(Duration::ZERO, &mut output);

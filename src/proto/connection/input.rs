@@ -63,7 +63,11 @@ impl Connection {
             },
             (_, Config::Server(config)) => {
                 let Some(ephemeral) = self.fresh.ephemeral.take() else { return };
-                match Responder::open(hello, &config.key, ephemeral, self.suite) {
+                let open = |key| Responder::open(hello, key, ephemeral.clone(), self.suite);
+                let mut tries = config.keys.iter().map(open);
+                let first = tries.next().unwrap_or(Err(Error::Misuse("a server without a key")));
+                // Why the current key did not fit is what is told: the others are exceptions.
+                match first.or_else(|error| tries.find_map(Result::ok).ok_or(error)) {
                     Ok(responder) => {
                         self.events.push_back(Event::Hello(responder.hello().key_id));
                         self.stage = Stage::AwaitingKey(Box::new(responder));
@@ -75,11 +79,12 @@ impl Connection {
         }
     }
 
-    /// Server: gives the PSK of the key ID that [`Event::Hello`] named, `None` if there is none (section 3.6).
+    /// Server: gives the PSK of the key ID that [`Event::Hello`] named, `None` if there is none (section 3.6), and the weakest
+    /// profile that its client may use.
     ///
     /// # Errors
     /// [`Error::Misuse`] if no hello waits.
-    pub fn answer_hello(&mut self, psk: Option<&Psk>, unix_ms: u64) -> Result<(), Error> {
+    pub fn answer_hello(&mut self, psk: Option<&Psk>, floor: Profile, unix_ms: u64) -> Result<(), Error> {
         let (Stage::AwaitingKey(_), Config::Server(config), Some(decoy)) = (&self.stage, &self.config, self.fresh.decoy.take())
         else {
             return Err(Error::Misuse("no hello waits for an answer"));
@@ -90,7 +95,7 @@ impl Connection {
         };
         let asked = responder.hello().profile;
         let said = ServerHello {
-            profile: asked.max(config.profile).min(Profile::STRICTEST),
+            profile: asked.max(config.profile).max(floor).min(Profile::STRICTEST),
             exchanges: config.exchanges,
             credit: config.credit,
             buffered: config.buffered,
@@ -304,10 +309,8 @@ impl Connection {
             unserved.sort_unstable();
             for number in unserved {
                 let quiet = self.exchanges.remove(&number).is_none_or(|exchange| exchange.draining);
-                let code = goaway.code.unwrap_or(Code::ShuttingDown);
-                let notice = Notice::new(code, Fault::Proxy, "the proxy ended this session before it took the request");
                 if !quiet {
-                    self.events.push_back(Event::Failed(number, notice.retry_safe()));
+                    self.events.push_back(Event::Failed(number, goaway.refusal()));
                 }
             }
             self.events.push_back(Event::GoAway(goaway));

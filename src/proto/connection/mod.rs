@@ -5,7 +5,7 @@ mod output;
 mod timers;
 
 use core::{fmt, time::Duration};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -39,9 +39,10 @@ pub struct ClientConfig {
 /// What a server brings.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The static key.
-    pub key: ServerKey,
-    /// The weakest profile that it allows.
+    /// The static keys that clients may know it by: the current one, then those that are being replaced. Each costs a hello that
+    /// opens under none of those before it some microseconds.
+    pub keys: Arc<[ServerKey]>,
+    /// The weakest profile that it allows anybody.
     pub profile: Profile,
     /// Exchanges that a client may have open at once.
     pub exchanges: u32,
@@ -437,15 +438,39 @@ impl Connection {
         }
     }
 
+    /// Server: ends every exchange now, in place of what is queued for it, and allows no new ones: the session is over when the client
+    /// has the word. Repeating is safe for those alone whose upstream was not called, whatever `notice` says.
+    pub fn cut(&mut self, notice: &Notice) {
+        self.farewell(Some(notice.code), &notice.text, notice.after);
+        let mut open: Vec<_> = self.exchanges.keys().copied().collect();
+        open.sort_unstable();
+        for number in open {
+            let Ok(exchange) = self.exchange(number) else { continue };
+            let notice = Notice { retry: !exchange.was_called(), ..notice.clone() };
+            let cut = exchange.push_error(notice.encode(), true);
+            debug_assert_eq!(cut, Ok(()), "at once is always in time");
+            self.list(number);
+        }
+    }
+
+    /// Bytes of bodies that were given and are not sealed yet, with what each piece costs beside.
+    pub fn queued(&self) -> usize {
+        self.exchanges.values().map(|open| open.out.queued()).sum()
+    }
+
     /// Allows no new exchanges; the session ends when those under way have. One that is not open yet ends at once.
     pub fn go_away(&mut self, code: Option<Code>, text: &str) {
+        self.farewell(code, text, None);
+    }
+
+    fn farewell(&mut self, code: Option<Code>, text: &str, after: Option<u64>) {
         match self.stage {
             Stage::Closed => {}
             Stage::Open if self.draining.is_some() => {}
             Stage::Open => {
                 let last = if self.is_server() { self.newest } else { 0 };
                 self.draining = Some(self.newest);
-                self.control.push_back((kind::GOAWAY, 0, None, GoAway { code, last, text: text.into() }.encode()));
+                self.control.push_back((kind::GOAWAY, 0, None, GoAway { code, last, text: text.into(), after }.encode()));
             }
             _ => self.close(Closed::Done),
         }

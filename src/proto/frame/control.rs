@@ -132,6 +132,8 @@ pub struct GoAway {
     pub last: u32,
     /// A sentence for a person.
     pub text: String,
+    /// Milliseconds to wait before another session.
+    pub after: Option<u64>,
 }
 
 impl GoAway {
@@ -143,14 +145,26 @@ impl GoAway {
             // A number above all that there can be means all.
             last: u32::try_from(required(map.uint(1)?)?).unwrap_or(u32::MAX).min(limits::EXCHANGE),
             text: map.text(2, limits::ERROR_TEXT)?.unwrap_or_default(),
+            after: map.uint(3)?,
         })
+    }
+
+    /// What it means for a request that it does not serve.
+    pub fn refusal(&self) -> Notice {
+        let code = self.code.unwrap_or(Code::ShuttingDown);
+        let (fault, text) = match code {
+            Code::RateLimited | Code::KeyRevoked => (Fault::Client, &*self.text),
+            Code::Overloaded => (Fault::Proxy, &*self.text),
+            _ => (Fault::Proxy, "the proxy ended this session before it took the request"),
+        };
+        Notice { after: self.after, ..Notice::new(code, fault, text) }.retry_safe()
     }
 
     /// The encoded head; a longer text is cut.
     pub fn encode(&self) -> Bytes {
         let mut map = MapWriter::default();
         map.put(0, self.code.map_or(0, Code::number)).put(1, self.last);
-        map.put_some(2, (!self.text.is_empty()).then(|| cut(&self.text)));
+        map.put_some(2, (!self.text.is_empty()).then(|| cut(&self.text))).put_some(3, self.after);
         map.encode().into()
     }
 }

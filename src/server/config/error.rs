@@ -35,6 +35,9 @@ pub enum ConfigError {
     /// Rules for headers that cannot be used; the table they are in.
     #[error("[{0}]: {1}")]
     Rules(&'static str, RuleError),
+    /// What a client may do is not said as it must be; which client.
+    #[error("[client.{0}]: {1}")]
+    Client(String, String),
     /// Not a profile.
     #[error("profile: {0}")]
     Profile(#[from] crate::proto::profile::UnknownProfile),

@@ -13,6 +13,10 @@ use crate::proto::{limits, wire::VARINT_MAX};
 pub struct Limits {
     /// Sessions at once.
     pub sessions: usize,
+    /// Connections at once whose peer has not proved its key yet; beyond it, the oldest of them gives way.
+    pub unauthenticated: usize,
+    /// The same for those from one address (IPv6: one network of 64 bits).
+    pub unauthenticated_per_address: usize,
     /// Requests at once in one session.
     pub exchanges: u32,
     /// Time until a client must have proved its key.
@@ -33,12 +37,18 @@ pub struct Limits {
     pub upload_credit: u64,
     /// Largest response in buffered mode, bytes.
     pub buffered_bytes: u64,
+    /// Largest request body whose model is looked for, bytes: only of clients that may not ask all models.
+    pub inspect_bytes: u64,
+    /// Bytes of bodies that wait in the server, in all, beyond which no new request is taken.
+    pub memory_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 10_000,
+            unauthenticated: 1000,
+            unauthenticated_per_address: 200,
             exchanges: 256,
             hello_seconds: limits::HELLO_TIME.as_secs_f64(),
             idle_seconds: 600.0,
@@ -49,6 +59,8 @@ impl Default for Limits {
             upload_bytes: 2 << 30,
             upload_credit: 1 << 20,
             buffered_bytes: 8 << 20,
+            inspect_bytes: 32 << 20,
+            memory_bytes: 1 << 30,
         }
     }
 }
@@ -89,6 +101,9 @@ impl Limits {
         let credit = limits::CREDIT_MIN..=limits::CREDIT_MAX;
         let in_range = [
             ("limits.sessions", (1..=1_000_000).contains(&self.sessions), "1 to 1000000"),
+            ("limits.unauthenticated", (1..=1_000_000).contains(&self.unauthenticated), "1 to 1000000"),
+            ("limits.unauthenticated_per_address", self.unauthenticated_per_address > 0, "at least 1"),
+            ("limits.memory_bytes", self.memory_bytes > 0, "at least 1"),
             ("limits.exchanges", (1..=limits::EXCHANGES_MAX).contains(&self.exchanges.into()), "1 to 65536"),
             ("limits.buffered_bytes", self.buffered_bytes <= VARINT_MAX, "at most 4611686018427387903"),
             ("limits.upload_credit", credit.contains(&self.upload_credit), "16448 to 1073741824"),

@@ -1,11 +1,13 @@
 //! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
 
+pub mod clients;
 mod error;
 mod limits;
 mod proxies;
 mod rules;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     num::NonZero,
     path::{Path, PathBuf},
@@ -14,12 +16,13 @@ use std::{
 use serde::Deserialize;
 
 pub use self::{
+    clients::Clients,
     error::ConfigError,
     limits::Limits,
     proxies::{NotANetwork, Proxies},
 };
 
-use self::{proxies::ProxiesFile, rules::RulesFile};
+use self::{clients::ClientFile, proxies::ProxiesFile, rules::RulesFile};
 use super::guard::origins::Origins;
 use crate::{
     http::policy::Rules,
@@ -53,6 +56,8 @@ pub struct Config {
     pub request_headers: Rules,
     /// Changes to that policy for what goes to clients.
     pub response_headers: Rules,
+    /// What each client may do.
+    pub clients: Clients,
     /// Bounds on everything that a peer controls.
     pub limits: Limits,
 }
@@ -76,6 +81,7 @@ struct File {
     request_headers: RulesFile,
     response_headers: RulesFile,
     origins: OriginsFile,
+    client: BTreeMap<String, ClientFile>,
     limits: Limits,
 }
 
@@ -123,6 +129,7 @@ impl TryFrom<File> for Config {
             },
             request_headers: file.request_headers.rules("request_headers")?,
             response_headers: file.response_headers.rules("response_headers")?,
+            clients: clients::clients(file.client)?,
             limits: file.limits,
         })
     }

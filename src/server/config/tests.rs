@@ -18,11 +18,16 @@ fn the_example_shows_every_default() {
     {
         assert!(rules.is_empty() && of_defaults.is_empty());
     }
-    for name in ["[request_headers]", "[response_headers]", "keep = ", "drop = ", "set = "] {
+    for name in ["[client.\"*\"]", "[request_headers]", "[response_headers]", "keep = ", "drop = ", "set = "] {
         assert!(EXAMPLE.contains(&format!("\n{name}")), "the example lacks {name}");
     }
-    for name in format!("{:?}", default.limits).split_whitespace().filter_map(|word| word.strip_suffix(':')) {
-        assert!(EXAMPLE.contains(&format!("\n{name} = ")), "the example lacks {name}");
+    let rule = |config: &Config| format!("{:?}", config.clients.rule("anybody"));
+    assert_eq!(rule(&example), rule(&default));
+    for shown in [rule(&default), format!("{:?}", default.limits)] {
+        for name in shown.split_whitespace().filter_map(|word| word.strip_suffix(':')) {
+            let (set, unset) = (format!("\n{name} = "), format!("\n# {name} = "));
+            assert!(EXAMPLE.contains(&set) || EXAMPLE.contains(&unset), "the example lacks {name}");
+        }
     }
 }
 
@@ -85,6 +90,12 @@ fn values_out_of_range_are_refused_by_name() {
         ("profile = 'loud'", "profile"),
         ("workers = 0", "workers"),
         ("workers = 1025", "workers"),
+        ("[limits]\nunauthenticated = 0", "limits.unauthenticated"),
+        ("[limits]\nmemory_bytes = 0", "limits.memory_bytes"),
+        ("[client.laptop]\nburst = 0", "[client.laptop]: burst"),
+        ("[client.laptop]\nprofile = 'loud'", "[client.laptop]: profile"),
+        ("[client.'*']\norigins = ['nonsense']", "[client.*]: origins: `nonsense`"),
+        ("[client.a]\nmodels = ['*']", "[client.a]: models: `*`"),
     ] {
         assert!(parse(text).expect_err("refused").contains(key), "{text}");
     }
@@ -94,4 +105,14 @@ fn values_out_of_range_are_refused_by_name() {
 fn origins_from_flags_are_added() {
     let config = Config::parse("", Path::new("x"), &["http://127.0.0.1:1".into()]).expect("valid");
     assert!(config.origins.list().contains(&"http://127.0.0.1:1"));
+}
+
+#[test]
+fn a_clients_own_table_stands_over_that_of_all() {
+    let config = parse("[client.'*']\nsessions = 7\nburst = 5\n[client.a]\nsessions = 8\nmodels = ['gpt-*']").expect("valid");
+    let values = |name| {
+        let rule = config.clients.rule(name);
+        (rule.sessions, rule.burst, rule.models.is_some())
+    };
+    assert_eq!((values("a"), values("b")), ((8, 5, true), (7, 5, false)));
 }

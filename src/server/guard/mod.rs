@@ -1,3 +1,4 @@
-//! What may be called.
+//! What may be called, and asked.
 
+pub mod models;
 pub mod origins;

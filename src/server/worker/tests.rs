@@ -1,9 +1,7 @@
 use super::*;
-use crate::server::config::Config;
 
 fn workers() -> [Arc<Worker>; 3] {
-    let settings = Settings::new(&Config::default()).expect("this machine has root certificates");
-    [(); 3].map(|()| Worker::new(&Place::here(), &settings))
+    [(); 3].map(|()| Worker::new(&Place::here()))
 }
 
 fn chosen(workers: &[Arc<Worker>]) -> usize {
@@ -56,8 +54,7 @@ fn a_rest_counts_while_it_lasts_and_after() {
 #[test]
 fn a_thread_that_works_all_the_time_is_seen_to() {
     let threads = Workers::start(NonZero::new(2)).expect("threads");
-    let settings = Settings::new(&Config::default()).expect("this machine has root certificates");
-    let workers: Vec<_> = threads.places().iter().map(|place| Worker::new(place, &settings)).collect();
+    let workers: Vec<_> = threads.places().iter().map(Worker::new).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     workers[0].runtime().spawn(async move {

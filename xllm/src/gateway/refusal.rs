@@ -189,14 +189,14 @@ const ONE: HeaderValue = HeaderValue::from_static("1");
 /// The status for a code (protocol.md section 8.1, and the client's own in 8.2).
 fn status(error: &Error) -> StatusCode {
     match (error.code(), error.blame()) {
-        ("origin-not-allowed" | "scheme-not-allowed" | "address-not-allowed", _) => StatusCode::FORBIDDEN,
+        ("origin-not-allowed" | "scheme-not-allowed" | "address-not-allowed" | "not-allowed", _) => StatusCode::FORBIDDEN,
         ("upload-too-large", _) => StatusCode::PAYLOAD_TOO_LARGE,
         ("too-large", _) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ("rate-limited" | "too-many-exchanges", _) => StatusCode::TOO_MANY_REQUESTS,
         ("overloaded" | "shutting-down" | "idle" | "proxy-unreachable" | "client-closed", _) => StatusCode::SERVICE_UNAVAILABLE,
         ("upstream-timeout" | "upstream-stalled", _) => StatusCode::GATEWAY_TIMEOUT,
         // What is wrong with our own key or the session is nothing that the caller could mend.
-        ("key-refused" | "profile-refused" | "proxy-silent" | "session-lost", _) => StatusCode::BAD_GATEWAY,
+        ("key-refused" | "key-revoked" | "profile-refused" | "proxy-silent" | "session-lost", _) => StatusCode::BAD_GATEWAY,
         ("internal", _) => StatusCode::INTERNAL_SERVER_ERROR,
         (_, Fault::Client) => StatusCode::BAD_REQUEST,
         (_, Fault::Proxy | Fault::Upstream | Fault::Network) => StatusCode::BAD_GATEWAY,
@@ -208,7 +208,7 @@ impl From<&Error> for Refusal {
         let status = status(error);
         // Of what failed before the upstream was called, the next attempt may find mended what is not the caller's to mend.
         let passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        let lasting = matches!(error.code(), "key-refused" | "profile-refused");
+        let lasting = matches!(error.code(), "key-refused" | "key-revoked" | "profile-refused");
         let retry = match error.retry_safe() {
             false => Retry::Unknown,
             true if passing && !lasting => Retry::Safe,

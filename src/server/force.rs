@@ -1,0 +1,58 @@
+//! What is in force: configuration and keys, taken and replaced as one, so that nobody ever sees a half of a change.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    config::{Config, clients::ClientRule},
+    keys::Keys,
+    sessions::Objection,
+    upstream,
+};
+use crate::proto::{KeyId, ServerConfig, limits};
+
+/// What is in force.
+#[derive(Debug)]
+pub(super) struct Force {
+    pub(super) config: Config,
+    pub(super) keys: Arc<Keys>,
+    pub(super) upstream: Arc<upstream::Settings>,
+}
+
+impl Force {
+    /// What the client of this name may do.
+    pub(super) fn rule(&self, client: &str) -> &ClientRule {
+        self.config.clients.rule(client)
+    }
+
+    /// What there is against a session with this key.
+    pub(super) fn objection(&self, id: KeyId, now: SystemTime) -> Option<Objection> {
+        match self.keys.find(id) {
+            None => Some(Objection::Revoked),
+            Some(key) if key.has_expired(now) => Some(Objection::Expired),
+            Some(_) => None,
+        }
+    }
+
+    /// For a session that begins now.
+    pub(super) fn session(&self) -> ServerConfig {
+        let limits = &self.config.limits;
+        ServerConfig {
+            keys: self.keys.server(SystemTime::now()),
+            profile: self.config.profile,
+            exchanges: limits.exchanges,
+            credit: limits.upload_credit,
+            buffered: limits.buffered_bytes,
+            hello_time: limits.hello(),
+            keep_alive: limits::SERVER_KEEP_ALIVE,
+            idle: limits.idle(),
+        }
+    }
+
+    /// How long what is under way may take when the server stops.
+    pub(super) fn drain(&self) -> Duration {
+        self.config.limits.drain()
+    }
+}
