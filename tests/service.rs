@@ -36,7 +36,7 @@ async fn a_sandboxed_server_relays_and_takes_up_changed_clients() {
     }
     whole(&stand.client(), get(&stand.url("/raw/binary"))).await.unwrap();
     let credential = stand.server.add_client("phone");
-    stand.server.logged(&["the list of clients has changed", "clients=2"]).await;
+    stand.server.logged(&["the keys have changed", "clients=2"]).await;
     let phone = Client::builder(&stand.server.address.to_string(), credential).unwrap().build();
     whole(&phone, get(&stand.url("/raw/binary"))).await.unwrap();
     // It is locked with the lock: a thread that was there before would not have it.
