@@ -32,7 +32,8 @@ pub(crate) struct Needs {
     pub(crate) abstract_sockets: bool,
 }
 
-/// What the looking up of names (and the loading of what looks them up), trust in certificates and counting of processors read.
+/// What the looking up of names (and the loading of what looks them up), trust in certificates, counting of processors and, in a static
+/// program, randomness read.
 const SYSTEM: &[&str] = &[
     "/etc/gai.conf",
     "/etc/host.conf",
@@ -50,6 +51,8 @@ const SYSTEM: &[&str] = &[
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
     "/var/lib/ca-certificates",
+    "/dev/random",
+    "/dev/urandom",
     "/proc/self",
     "/sys/fs/cgroup",
 ];
