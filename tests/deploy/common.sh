@@ -29,7 +29,7 @@ fail() {
 # await LOG PATTERN CHILD: prints the line of LOG that matches, within 20 s and the life of CHILD.
 await() {
     for _ in {1..200}; do
-        grep -Em1 "$2" "$folder/$1.log" && return
+        grep -sEm1 "$2" "$folder/$1.log" && return
         kill -0 "$3" 2>/dev/null || fail "$1 ended before it was ready"
         sleep 0.1
     done
