@@ -142,6 +142,8 @@ codes! {
     UpstreamProtocol = 49, "upstream-protocol";
     /// The request body ended early.
     UploadFailed = 50, "upload-failed";
+    /// The proxy's rules do not allow this method, path or model.
+    NotAllowed = 51, "not-allowed";
 }
 
 impl fmt::Display for Code {

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     Server,
-    guard::origins::Verdict,
+    guard::origins::{Refused, Rule},
     upload::{Failure, Progress, Upload},
     upstream::{
         Upstreams,
@@ -101,24 +101,23 @@ async fn attempt(
     let headers = to_map(&std::mem::take(&mut request.headers))
         .map_err(|error| Notice::new(Code::RequestInvalid, Fault::Client, error.to_string()).retry_safe())?;
     let policy = request.policy.min(server.config.headers);
-    let up = Filter::new(Direction::Request, policy).with(&server.config.request_headers);
+    account.host = target.host().to_owned();
+    let rule = server.config.origins.judge(&method, &target).map_err(|why| not_allowed(why, target.origin()))?;
+    let request_headers = rule.for_requests(&server.config.request_headers);
+    let up = Filter::new(Direction::Request, policy).with(&request_headers);
     let down = Filter::new(Direction::Response, policy).with(&server.config.response_headers);
     let limits = &server.config.limits;
-    account.host = target.host().to_owned();
-    let verdict = server.config.origins.judge(target.origin());
-    let Some(upstream) = upstreams.lease(verdict) else {
-        debug_assert_eq!(verdict, Verdict::Refused, "the others have a client");
-        return Err(not_allowed(target.origin()).into());
-    };
+    let upstream = upstreams.lease(rule.reach);
 
     let limit = limits.upload_bytes;
     if matches!(request.body, BodyLength::Known(length) if length > limit) {
         return Err(upload_too_large(limit).retry_safe().into());
     }
     let progress = Arc::new(Progress::default());
-    let headers = up.apply(&headers);
+    let mut headers = up.apply(&headers);
+    rule.add(&mut headers);
     let call = || {
-        let filter = (policy, server.config.request_headers.clone());
+        let filter = (policy, request_headers.clone().into_owned());
         let body = Upload::new(exchange.clone(), request.body, limit, filter, progress.clone());
         let mut call = http::Request::new(Box::new(body));
         *call.method_mut() = method.clone();
@@ -141,7 +140,7 @@ async fn attempt(
         return Err(Notice::new(Code::UpstreamProtocol, Fault::Upstream, text).into());
     }
     let answer = Answer::new(answer, method == Method::HEAD, progress.sent(), limits.stall());
-    let relayed = Relayed { exchange, filter: down };
+    let relayed = Relayed { exchange, filter: down, rule };
     let relayed = match request.mode {
         Mode::Streaming => relayed.stream(answer, account).await,
         Mode::Buffered => relayed.buffer(answer, limits.buffered_bytes, account).await,
@@ -161,12 +160,21 @@ fn failed_upload(failure: &Failure, limit: u64) -> Stop {
     }
 }
 
-fn not_allowed(origin: &Url) -> Notice {
+fn not_allowed(why: Refused, origin: &Url) -> Notice {
     let origin = origin.origin().ascii_serialization();
-    let text = format!(
-        "the proxy's configuration does not allow {origin}; who runs the proxy can add it under [origins] allow, or with --allow"
-    );
-    Notice::new(Code::OriginNotAllowed, Fault::Client, text).retry_safe()
+    let (code, text) = match why {
+        Refused::Origin => (
+            Code::OriginNotAllowed,
+            format!(
+                "the proxy's configuration does not allow {origin}; who runs the proxy can add it under [origins] allow, or with --allow"
+            ),
+        ),
+        Refused::Method => (Code::NotAllowed, format!("the proxy's rules for {origin} do not allow this method")),
+        Refused::Path => {
+            (Code::NotAllowed, format!("the proxy's rules for {origin} do not allow this path, or do not tell where it leads"))
+        }
+    };
+    Notice::new(code, Fault::Client, text).retry_safe()
 }
 
 fn upload_too_large(limit: u64) -> Notice {
@@ -177,11 +185,12 @@ fn upload_too_large(limit: u64) -> Notice {
 struct Relayed<'a> {
     exchange: &'a Exchange,
     filter: Filter<'a>,
+    rule: &'a Rule,
 }
 
 impl Relayed<'_> {
     fn respond(&self, answer: &mut Answer, length: Option<u64>) -> Result<(), Stop> {
-        let headers = self.filter.apply(&answer.take_headers());
+        let headers = self.rule.conceal(self.filter.apply(&answer.take_headers()));
         // A larger one than the protocol has is no length of anything.
         let length = length.filter(|length| *length <= VARINT_MAX);
         let response = Response { status: answer.status.as_u16(), headers: from_map(&headers), length };
@@ -208,7 +217,7 @@ impl Relayed<'_> {
                 Ok(bytes) => return Ok(Some(bytes)),
                 Err(frame) => {
                     let found = frame.into_trailers().unwrap_or_default();
-                    answer.trailers = self.filter.fields(&found);
+                    answer.trailers = self.rule.conceal(self.filter.fields(&found));
                 }
             }
         }

@@ -189,7 +189,7 @@ const ONE: HeaderValue = HeaderValue::from_static("1");
 /// The status for a code (protocol.md section 8.1, and the client's own in 8.2).
 fn status(error: &Error) -> StatusCode {
     match (error.code(), error.blame()) {
-        ("origin-not-allowed" | "scheme-not-allowed" | "address-not-allowed", _) => StatusCode::FORBIDDEN,
+        ("origin-not-allowed" | "scheme-not-allowed" | "address-not-allowed" | "not-allowed", _) => StatusCode::FORBIDDEN,
         ("upload-too-large", _) => StatusCode::PAYLOAD_TOO_LARGE,
         ("too-large", _) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ("rate-limited" | "too-many-exchanges", _) => StatusCode::TOO_MANY_REQUESTS,
