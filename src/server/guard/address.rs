@@ -44,16 +44,17 @@ pub const fn class(address: IpAddr) -> Class {
 
 const fn class_v4(address: Ipv4Addr) -> Class {
     match address.octets() {
-        // Metadata, first of all: Alibaba's lies in a private range, Azure's in a public one. The others are link-local.
-        [100, 100, 100, 200] | [168, 63, 129, 16] => Class::Never,
-        [10 | 127, ..] | [100, 64..=127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Class::Private,
-        [0 | 224.., ..]
+        // Metadata, before the rest: Alibaba's lies in a private range, Azure's in a public one. The others are link-local.
+        [100, 100, 100, 200]
+        | [168, 63, 129, 16]
+        | [0 | 224.., ..]
         | [169, 254, ..]
         | [192, 0, 0 | 2, _]
         | [192, 88, 99, _]
         | [198, 18 | 19, ..]
         | [198, 51, 100, _]
         | [203, 0, 113, _] => Class::Never,
+        [10 | 127, ..] | [100, 64..=127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Class::Private,
         _ => Class::Public,
     }
 }
@@ -68,13 +69,16 @@ const fn class_v6(address: Ipv6Addr) -> Class {
             Class::Public => Class::Public,
             Class::Private | Class::Never => Class::Never,
         },
-        // Metadata among the unique local ones: Amazon's services, Oracle's, Scaleway's and Google's.
-        [0xfd00, 0xec2 | 0xc1 | 0x42, ..] | [0xfd20, 0xce, ..] => Class::Never,
+        // Metadata among the unique local ones: Amazon's services, Oracle's, Scaleway's and Google's. Teredo, benchmarking, ORCHID and
+        // the like; 6to4; documentation, twice.
+        [0xfd00, 0xec2 | 0xc1 | 0x42, ..]
+        | [0xfd20, 0xce, ..]
+        | [0x2001, 0..0x0200 | 0x0db8, ..]
+        | [0x2002, ..]
+        | [0x3fff, 0..0x1000, ..] => Class::Never,
         [0xfc00..=0xfdff, ..] => Class::Private,
-        // Teredo, benchmarking, ORCHID and the like; documentation, twice; 6to4.
-        [0x2001, 0..0x0200 | 0x0db8, ..] | [0x3fff, 0..0x1000, ..] | [0x2002, ..] => Class::Never,
-        // Global unicast. What else there is: link-local, multicast, discard, NAT64 of networks' own, and what is not given out.
         [0x2000..=0x3fff, ..] => Class::Public,
+        // Link-local, multicast, discard, NAT64 of networks' own, and what is not given out.
         _ => Class::Never,
     }
 }

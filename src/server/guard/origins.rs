@@ -113,25 +113,22 @@ impl Origins {
     ///
     /// # Errors
     /// Two entries for one origin, unless both only allow it.
-    pub fn new(known: bool, listed: Vec<Pattern>, ruled: Vec<(Pattern, Rule)>) -> Result<Self, Twice> {
-        let mut rules = PatternMap::default();
+    pub fn new(known: bool, listed: Vec<Pattern>, with_rules: Vec<(Pattern, Rule)>) -> Result<Self, Twice> {
         let known = if known { KNOWN } else { &[] };
         let known = known.iter().filter_map(|origin| Pattern::parse(origin).ok());
-        let mut by_hand = HashSet::new();
-        for pattern in known {
-            rules.insert(pattern.clone(), Rule::of(&pattern));
+        let mut by_hand: HashSet<_> = listed.iter().map(Pattern::to_string).collect();
+        let mut origins = PatternMap::default();
+        for pattern in known.chain(listed) {
+            let rule = Rule::of(&pattern);
+            origins.insert(pattern, rule);
         }
-        for pattern in listed {
-            by_hand.insert(pattern.to_string());
-            rules.insert(pattern.clone(), Rule::of(&pattern));
-        }
-        for (pattern, rule) in ruled {
+        for (pattern, rule) in with_rules {
             if !by_hand.insert(pattern.to_string()) {
                 return Err(Twice(pattern.to_string()));
             }
-            rules.insert(pattern, rule);
+            origins.insert(pattern, rule);
         }
-        Ok(Self(rules))
+        Ok(Self(origins))
     }
 
     /// What holds for a call, if it may be made.

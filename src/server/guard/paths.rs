@@ -45,15 +45,15 @@ impl Prefixes {
 /// Whether no reader could take a path for another one: it has no dot segment, empty segment or backslash, and nothing that becomes
 /// one when it is decoded, be it twice; no escape that is cut short, overlong or of a control character.
 fn is_unambiguous(path: &str) -> bool {
-    let slashes = path.bytes().filter(|byte| *byte == b'/').count();
+    let segments = path.split('/').count();
     let mut bytes = path.as_bytes().to_vec();
     loop {
+        let parts: Vec<_> = bytes.split(|byte| *byte == b'/').collect();
+        let empty = parts.iter().skip(1).rev().skip(1).any(|segment| segment.is_empty());
+        let dots = |segment: &&[u8]| segment.split(|byte| *byte == b';').any(|part| matches!(part, b"." | b".."));
         // 0xc0 and 0xc1 begin no character: they begin overlong forms, as of `.` and `/`, that some readers take.
         let odd = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'\\' | 0xc0 | 0xc1);
-        let dots = |segment: &[u8]| segment.split(|byte| *byte == b';').any(|part| matches!(part, b"." | b".."));
-        let empty = bytes.windows(2).any(|pair| pair == b"//");
-        let moved = bytes.iter().filter(|byte| **byte == b'/').count() != slashes;
-        if empty || moved || bytes.iter().any(odd) || bytes.split(|byte| *byte == b'/').any(dots) {
+        if parts.len() != segments || empty || parts.iter().any(dots) || bytes.iter().any(odd) {
             return false;
         }
         match decode(&bytes) {

@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
     vec,
@@ -24,7 +25,7 @@ use crate::server::guard::address::Reach;
 /// Answers that are remembered.
 const CACHE: u64 = 1024;
 /// How long an answer of a DNS server counts at most, whatever it says; and one that says that there is none.
-const FOUND: Duration = Duration::from_secs(300);
+const FOUND: Duration = Duration::from_mins(5);
 const NOT_FOUND: Duration = Duration::from_secs(10);
 /// How often a server that does not answer is asked again.
 const AGAIN: usize = 1;
@@ -35,7 +36,7 @@ pub(super) enum Dns {
     /// The system.
     System,
     /// DNS servers of the configuration.
-    Servers(TokioResolver),
+    Servers(Arc<TokioResolver>),
 }
 
 impl Dns {
@@ -67,7 +68,7 @@ impl Dns {
         options.cache_size = CACHE;
         options.positive_max_ttl = Some(FOUND);
         options.negative_max_ttl = Some(NOT_FOUND);
-        Ok(Self::Servers(builder.build()?))
+        Ok(Self::Servers(Arc::new(builder.build()?)))
     }
 
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {

@@ -63,9 +63,8 @@ impl Target {
 
 /// What came of a request: a status, or the code of a refusal.
 async fn outcome(relay: &Relay, client: &Client, url: &str) -> String {
-    if let Ok(uri) = url.parse::<http::Uri>()
-        && uri.to_string() == url
-    {
+    let carried = url.parse::<http::Uri>().map(|uri| uri.to_string());
+    if carried.is_ok_and(|carried| carried == url) {
         return match whole(client, get(url)).await {
             Ok(response) => response.status().as_u16().to_string(),
             Err(error) => error.code().to_owned(),

@@ -27,9 +27,8 @@ async fn a_name_that_may_lead_to_the_internet_alone_leads_to_no_other_address() 
     let dns = Dns::answering(move |question, _| Reply::of(question, &[all[number(question)]])).await;
     let count = NOT_PUBLIC.len() + NEVER.len();
     // Below a wildcard, and listed in full with the rule.
-    let rules: String = (0..count)
-        .map(|number| format!("[[origin]]\nat = 'http://n{number}.strict.example:{}'\nprivate = false\n", target.port))
-        .collect();
+    let rule = |number| format!("[[origin]]\nat = 'http://n{number}.strict.example:{}'\nprivate = false\n", target.port);
+    let rules = (0..count).map(rule).collect::<Vec<_>>().concat();
     let relay = Relay::with_allowed(&(dns.config() + &rules), &[&target.url("https://*.tricks.example:{port}")]).await;
     let client = relay.client();
     for number in 0..count {
@@ -152,9 +151,9 @@ async fn an_answer_counts_for_as_long_as_it_says() {
 #[tokio::test]
 async fn an_answer_that_does_not_fit_is_asked_for_over_tcp() {
     let target = Target::at("127.0.0.1:0").await.unwrap();
-    let dns = Dns::answering(|question, _| match question.over_tcp {
-        true => Reply::of(question, &["127.0.0.1"]),
-        false => Reply { truncated: true, ..Reply::default() },
+    let dns = Dns::answering(|question, _| {
+        let answer = Reply::of(question, &["127.0.0.1"]);
+        if question.over_tcp { answer } else { Reply { truncated: true, ..Reply::default() } }
     })
     .await;
     let origin = target.url("http://large.example:{port}");

@@ -57,7 +57,7 @@ pub(super) const LOOPBACK: &[&str] = &[
     "http://127.0.0.1:{port}/@api.openai.com",
 ];
 
-/// All of them are ::1.
+/// All of them are `::1`.
 pub(super) const LOOPBACK_6: &[&str] = &[
     "http://[::1]:{port}/",
     "http://[0:0:0:0:0:0:0:1]:{port}/",
@@ -69,7 +69,7 @@ pub(super) const LOOPBACK_6: &[&str] = &[
     "http://[0:0:0:0:0:0:0.0.0.1]:{port}/",
 ];
 
-/// All of them are ::ffff:127.0.0.1, by which a socket reaches 127.0.0.1.
+/// All of them are `::ffff:127.0.0.1`, by which a socket reaches 127.0.0.1.
 pub(super) const MAPPED: &[&str] = &[
     "http://[::ffff:127.0.0.1]:{port}/",
     "http://[::ffff:7f00:1]:{port}/",

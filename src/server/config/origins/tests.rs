@@ -78,12 +78,12 @@ fn what_is_wrong_names_the_origin_and_no_value() {
         ("at = 'https://*.example.com'\nheaders = { x-key = '${KEY}' }", "anybody may have a name below another"),
     ] {
         let at = if entry.starts_with("at") { "" } else { "at = 'https://api.example.com'\n" };
-        let error = origins(&format!("[[origin]]\n{at}{entry}")).err().expect(entry);
+        let error = origins(&format!("[[origin]]\n{at}{entry}")).expect_err(entry);
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("[[origin]] at = ") && shown.contains(expected) && !shown.contains("secret"), "{shown}");
     }
     let twice = "[[origin]]\nat = 'https://a.example'\n[[origin]]\nat = 'https://A.example:443/'";
-    assert!(origins(twice).err().expect("refused").to_string().contains("another entry for https://a.example"));
+    assert!(origins(twice).expect_err("refused").to_string().contains("another entry for https://a.example"));
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn what_is_no_pattern_is_refused_and_says_why() {
         "https://*.u:secret@example.com",
     ] {
         let error = Pattern::parse(entry).expect_err(entry).to_string();
-        assert!(error.contains("`") && !error.contains("secret"), "{error}");
+        assert!(error.contains('`') && !error.contains("secret"), "{error}");
     }
     for entry in [
         "",
