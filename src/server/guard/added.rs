@@ -65,10 +65,13 @@ impl Added {
             if added.fields.iter().any(|(other, _)| *other == name) {
                 return Err(AddedError::Twice(name.to_string()));
             }
-            if !secrets.is_empty() || CREDENTIALS.contains(&name.as_str()) {
-                added.secrets.push(text.clone());
-                // Where a key is written out, a word may stand before it that says of what kind it is, as `Bearer`.
+            let written_out = secrets.is_empty() && CREDENTIALS.contains(&name.as_str());
+            if written_out {
+                // A word may stand before it that says of what kind it is, as `Bearer`.
                 added.secrets.extend(text.rsplit(|byte| *byte == b' ').next().map(|key| Zeroizing::new(key.to_vec())));
+            }
+            if written_out || !secrets.is_empty() {
+                added.secrets.push(text.clone());
             }
             added.secrets.extend(secrets);
             let value = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
@@ -161,9 +164,10 @@ mod tests {
             ("api-key", "Key in-words-1", &[]),
             ("x-org", "tiny", &["tiny"]),
             ("x-region", "eu-central-1", &[]),
+            ("x-words", "12345678 in-plain-words", &["12345678"]),
         ])
         .expect("valid");
-        let kept = [("a", "sk-1234567"), ("a", "tiny tot"), ("date", ""), ("a", "eu-central-1"), ("a", "SK-12345678")];
+        let kept = [("a", "sk-1234567"), ("a", "tiny tot"), ("date", ""), ("a", "eu-central-1"), ("a", "in-plain-words")];
         let shown = [
             ("a", "{\"key\":\"sk-12345678\"}"),
             ("x-echo", "Bearer sk-12345678"),

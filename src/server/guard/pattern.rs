@@ -108,7 +108,7 @@ fn exact(entry: &str) -> Option<Url> {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
-        && !entry.contains(['@', '\\'])
+        && entry.bytes().all(|byte| byte > b' ' && !b"@\\\x7f".contains(&byte))
         && !url.host_str()?.contains('*');
     if let Some(name) = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned) {
         url.set_host(Some(&name)).ok()?;

@@ -109,7 +109,7 @@ pub(super) enum ResolveError {
     Unresolved(#[source] Option<io::Error>),
     #[error("the proxy's DNS servers do not say what its address is")]
     NoAnswer(#[source] NetError),
-    #[error("the name leads to no address that the proxy may call for it; private ones it may where the configuration says so")]
+    #[error("the name leads to no address that the proxy may call; who runs the proxy can allow private ones under [[origin]]")]
     NotAllowed,
 }
 

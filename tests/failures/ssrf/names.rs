@@ -149,6 +149,19 @@ async fn an_answer_counts_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
+async fn many_names_at_once_are_all_looked_up() {
+    const NAMES: usize = 200;
+    let target = Target::at("127.0.0.1:0").await.unwrap();
+    let dns = Dns::answering(|question, _| Reply::of(question, &["127.0.0.1"])).await;
+    let origins: Vec<_> = (0..NAMES).map(|number| target.url(&format!("http://n{number}.example:{{port}}"))).collect();
+    let relay = Relay::with_allowed(&dns.config(), &origins.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let client = relay.client();
+    let outcomes = futures::future::join_all(origins.iter().map(|origin| outcome(&relay, &client, origin))).await;
+    assert!(outcomes.iter().all(|outcome| outcome == "204"), "{outcomes:?}");
+    assert_eq!(target.connections(), NAMES);
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_fit_is_asked_for_over_tcp() {
     let target = Target::at("127.0.0.1:0").await.unwrap();
     let dns = Dns::answering(|question, _| {

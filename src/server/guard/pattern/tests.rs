@@ -87,6 +87,8 @@ fn what_is_no_pattern_is_refused_and_says_why() {
         "ftp://x.example",
         "https://",
         "https://x.example:99999",
+        "https://x.exam\tple",
+        " https://x.example",
     ] {
         let error = Pattern::parse(entry).expect_err(entry);
         assert!(matches!(error, NotAnOrigin::Malformed(_)) && !error.to_string().contains("secret"), "{error}");
