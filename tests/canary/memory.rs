@@ -55,7 +55,8 @@ async fn nothing_is_left_of_a_client_that_was_revoked() {
         ("a prompt", b"prompt-canary-what-is-asked".to_vec()),
     ];
     for _ in 0..3 {
-        let mut request = request("POST", &stand.url("/raw/echo?canary=query-canary-of-a-url"), "prompt-canary-what-is-asked".repeat(50));
+        let mut request =
+            request("POST", &stand.url("/raw/echo?canary=query-canary-of-a-url"), "prompt-canary-what-is-asked".repeat(50));
         let headers = request.headers_mut();
         headers.insert("authorization", "Bearer sk-canary-of-an-api-key".parse().unwrap());
         headers.insert("cookie", "id=cookie-canary-of-a-session".parse().unwrap());

@@ -1,8 +1,11 @@
 //! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
 
 pub mod clients;
+mod dns;
 mod error;
 mod limits;
+mod origins;
+mod reference;
 mod rules;
 
 use std::{
@@ -14,9 +17,19 @@ use std::{
 
 use serde::Deserialize;
 
-pub use self::{clients::Clients, error::ConfigError, limits::Limits};
+pub use self::{
+    clients::Clients,
+    dns::Dns,
+    error::{ConfigError, EntryError},
+    limits::Limits,
+    reference::ReferenceError,
+};
 
-use self::{clients::ClientFile, rules::RulesFile};
+use self::{
+    clients::ClientFile,
+    origins::{OriginFile, OriginsFile},
+    rules::RulesFile,
+};
 use super::guard::origins::Origins;
 use crate::{
     http::policy::Rules,
@@ -40,6 +53,8 @@ pub struct Config {
     pub workers: Option<NonZero<usize>>,
     /// What may be called.
     pub origins: Origins,
+    /// Where names are looked up.
+    pub dns: Dns,
     /// The weakest traffic profile that clients may use.
     pub profile: Profile,
     /// The loosest header policy that clients may use.
@@ -73,20 +88,9 @@ struct File {
     response_headers: RulesFile,
     origins: OriginsFile,
     client: BTreeMap<String, ClientFile>,
+    origin: Vec<OriginFile>,
+    dns: Dns,
     limits: Limits,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct OriginsFile {
-    known: bool,
-    allow: Vec<String>,
-}
-
-impl Default for OriginsFile {
-    fn default() -> Self {
-        Self { known: true, allow: Vec::new() }
-    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -110,7 +114,8 @@ impl TryFrom<File> for Config {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
             data_dir: file.data_dir,
             workers: file.workers.map(workers).transpose()?,
-            origins: Origins::new(file.origins.known, &file.origins.allow)?,
+            origins: origins::read(&file.origins, file.origin, &|name| std::env::var(name).ok())?,
+            dns: file.dns.check()?,
             profile: file.profile.map_or(Ok(Profile::Off), |name| name.parse())?,
             headers: match file.headers {
                 Some(HeaderPolicy::Neutral) => Policy::Neutral,
