@@ -51,7 +51,9 @@ pub enum RuleError {
     #[error("`{0}` is set twice (capital letters make no difference): leave one")]
     Twice(String),
     /// A field of keys, which would go to every host.
-    #[error("`{0}` cannot be set: a key would go to every host that is called; add it to its provider's [[origin]]")]
+    #[error(
+        "`{0}` cannot be set: a key would go to every host that is called; it belongs to one provider (in the server's [[origin]])"
+    )]
     Credential(String),
     /// A value that HTTP forbids.
     #[error("the value that `{0}` is set to has a line break or another character that headers cannot hold")]
