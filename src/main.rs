@@ -10,7 +10,7 @@ use zeroizing_alloc::ZeroAlloc;
 use cli::{
     check::check,
     client::{ClientCommand, client},
-    options::{Options, key_folder, load, start_logging},
+    options::{Options, key_folder, load},
     serve::serve,
     server_key::{ServerKeyCommand, server_key},
 };
@@ -22,7 +22,9 @@ use xllm_proxy::server::Stopped;
     version,
     about = "Encrypted streaming relay for LLM APIs: the server",
     after_help = "First steps:\n  xllm-proxy client add laptop    make a client's key (one line, give it to the client)\n  \
-                  xllm-proxy                      serve on 0.0.0.0:50051"
+                  xllm-proxy                      serve on 0.0.0.0:50051\n\n\
+                  Exit codes:\n  0  done; a server: all that was under way at SIGTERM has finished\n  \
+                  1  error\n  2  wrong usage\n  3  stopped, and requests under way had to be cut (limits.drain_seconds, or a second signal)"
 )]
 struct Cli {
     #[command(flatten)]
@@ -65,12 +67,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Stopped, Box<dyn Error>> {
     let options = &cli.options;
     match &cli.command {
-        None => {
-            let config = load(options)?;
-            // Dropped last: what goes wrong is said by `main`, behind all that was logged.
-            let log = start_logging(options)?;
-            return serve(options, config, log.lines());
-        }
+        None => return serve(options, load(options)?),
         Some(Command::Check) => check(&load(options)?)?,
         Some(Command::Client(command)) => client(&key_folder(&load(options)?)?, command)?,
         Some(Command::ServerKey(command)) => server_key(&key_folder(&load(options)?)?, command)?,

@@ -4,5 +4,7 @@ pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod options;
 pub(crate) mod reload;
+mod sandbox;
 pub(crate) mod serve;
 pub(crate) mod server_key;
+mod systemd;

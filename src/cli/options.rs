@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::sandbox::Sandbox;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use xllm_proxy::{
@@ -36,6 +37,12 @@ pub(crate) struct Options {
     /// Allow another origin, as in `http://127.0.0.1:11434` (repeatable)
     #[arg(long, value_name = "ORIGIN", global = true)]
     allow: Vec<String>,
+    /// Have the kernel lock the server down once it listens: no other files, programs, ports (Linux). `--sandbox` alone is `require`
+    #[arg(
+        long, value_name = "MODE", env = "XLLM_PROXY_SANDBOX", default_value = "off", default_missing_value = "require",
+        num_args = 0..=1, require_equals = true
+    )]
+    pub(crate) sandbox: Sandbox,
     /// What to log: error, warn, info, debug, trace, or a filter as `RUST_LOG` has it
     #[arg(long, value_name = "LEVEL", env = "XLLM_PROXY_LOG", default_value = "info")]
     log: String,
@@ -50,11 +57,15 @@ enum LogFormat {
     Json,
 }
 
+/// The file of the configuration, if there is one.
+pub(crate) fn config_file(options: &Options) -> Option<&Path> {
+    let system = Path::new(SYSTEM_CONFIG);
+    options.config.as_deref().or_else(|| system.exists().then_some(system))
+}
+
 /// The configuration: file, then environment and flags over it.
 pub(crate) fn load(options: &Options) -> Result<Config, Box<dyn Error>> {
-    let system = Path::new(SYSTEM_CONFIG);
-    let path = options.config.as_deref().or_else(|| system.exists().then_some(system));
-    let mut config = match path {
+    let mut config = match config_file(options) {
         Some(path) => Config::load(path, &options.allow)?,
         None => Config::parse("", Path::new("(defaults)"), &options.allow)?,
     };

@@ -2,54 +2,81 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc};
 
+use tokio::net::TcpListener;
 use tracing::{info, warn};
 use xllm_proxy::{
     listen,
-    log::Lines,
     server::{Config, Server, Stopped, Workers},
 };
 
 use super::{
     client::add_command,
-    options::{Options, key_folder},
+    options::{Options, config_file, key_folder, start_logging},
     reload::Reload,
+    sandbox, systemd,
 };
+use crate::CUT;
 
-pub(crate) fn serve(options: &Options, config: Config, lines: &Lines) -> Result<Stopped, Box<dyn Error>> {
+pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dyn Error>> {
     let folder = key_folder(&config)?;
     // Before the keys are read: a change while the server starts is then taken up as well.
     let stamp = folder.stamp();
     let (keys, made) = folder.open()?;
     let clients = keys.names().len();
-    let (address, workers) = (config.listen, Workers::start(config.workers)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (listener, passed) = runtime.block_on(async { listener(config.listen) })?;
+    // Before there is another thread, the log's, which would stay as free as it is.
+    let locked = sandbox::lock(options.sandbox, &sandbox::Needs::new(&config, config_file(options), folder.path()))?;
+    // Dropped before what goes wrong is said by `main`: behind all that was logged.
+    let log = start_logging(options)?;
+    let workers = Workers::start(config.workers)?;
     let server = Server::new(config.clone(), Arc::new(keys))?;
     let reload = Reload::new(options.clone(), config, folder.clone(), server.clone());
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let listener = listen::listen(address).map_err(|error| cannot_listen(address, &error))?;
+    runtime.block_on(async {
+        locked.log();
+        if passed {
+            info!("the socket is the service manager's; `listen` is not used");
+        }
         if made {
             info!(folder = %folder.path().display(), "made the server's key");
         }
-        info!(listen = %listener.local_addr()?, clients, "serving");
+        let address = listener.local_addr()?;
+        info!(listen = %address, clients, "serving");
         if clients == 0 {
             warn!("no client can come in yet; make a key with: {}", add_command(&folder));
         }
+        let watchdog = systemd::watchdog(workers.pulse());
+        systemd::ready(&format!("listening on {address}"));
         let stop = async {
             stop_signal().await;
-            let lines = lines.clone();
+            systemd::stopping("requests under way may finish");
+            let lines = log.lines().clone();
             // Whoever asks a second time does not want to wait for what is under way.
             tokio::spawn(async move {
                 stop_signal().await;
                 warn!("stopped at once, at the second request");
                 lines.settle();
-                std::process::exit(1);
+                std::process::exit(CUT.into());
             });
         };
         tokio::select! {
             stopped = server.run_on(workers, listener, stop) => Ok(stopped),
             never = reload.watch(stamp) => match never {},
             never = reload.at_signals() => match never {},
+            never = watchdog => match never {},
         }
     })
+}
+
+/// The socket that the service manager has passed, or one at this address; and whether it was passed.
+fn listener(address: SocketAddr) -> Result<(TcpListener, bool), Box<dyn Error>> {
+    let passed =
+        systemd::socket().map_err(|error| format!("the socket that was passed (LISTEN_FDS) cannot be used: {error}"))?;
+    if let Some(passed) = passed {
+        passed.set_nonblocking(true)?;
+        return Ok((TcpListener::from_std(passed)?, true));
+    }
+    Ok((listen::listen(address).map_err(|error| cannot_listen(address, &error))?, false))
 }
 
 fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {

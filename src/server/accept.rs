@@ -16,7 +16,7 @@ use super::{
     Server,
     doorway::Waiting,
     guests::{Guest, Taken},
-    relay,
+    proxy_protocol, relay,
     sessions::{Listed, Open},
     worker::Worker,
 };
@@ -52,13 +52,22 @@ pub(super) async fn accept(
         };
         let Some(worker) = Worker::choose(workers) else { return };
         let end = end.child_token();
-        let limits = &server.force.load().config.limits;
-        let waiting = server.doorway.enter(peer.ip(), end.clone(), limits.unauthenticated, limits.unauthenticated_per_address);
-        let door = Door { server: server.clone(), peer, waiting, end: end.clone() };
+        let peer = proxy_protocol::canonical(peer);
+        let force = server.force.load();
+        let (limits, is_balancer) = (&force.config.limits, force.config.proxies.contains(peer.ip()));
+        // Behind a balancer are many: each counts where it comes from, once that is known.
+        let from_one = if is_balancer { limits.unauthenticated } else { limits.unauthenticated_per_address };
+        let waiting = server.doorway.enter(peer.ip(), end.clone(), limits.unauthenticated, from_one);
+        let mut door = Door { server: server.clone(), peer, waiting, end: end.clone() };
         let (held, stop) = (worker.session(), stop.clone());
         let session = async move {
+            let start = Instant::now();
             match tune(&stream).and_then(|()| stream.into_std()).and_then(TcpStream::from_std) {
-                Ok(stream) => serve(door, held.worker(), stream, &stop).await,
+                Ok(mut stream) => {
+                    if !is_balancer || door.hear(&mut stream, start, &stop).await {
+                        serve(door, held.worker(), stream, start, &stop).await;
+                    }
+                }
                 Err(error) => debug!(%peer, %error, "the connection ended at once"),
             }
         };
@@ -81,13 +90,28 @@ struct Door {
     end: CancellationToken,
 }
 
-async fn serve(door: Door, worker: &Arc<Worker>, stream: TcpStream, stop: &CancellationToken) {
+impl Door {
+    /// Hears from a balancer whom it speaks for: that is the peer from now on, and has a place of its own. Whether there is one.
+    async fn hear(&mut self, stream: &mut TcpStream, start: Instant, stop: &CancellationToken) -> bool {
+        let deadline = start + self.server.force.load().config.limits.hello();
+        let Some(peer) = proxy_protocol::source(stream, self.peer, deadline, stop).await else { return false };
+        if peer != self.peer {
+            let limits = &self.server.force.load().config.limits;
+            let (most, from_one) = (limits.unauthenticated, limits.unauthenticated_per_address);
+            self.waiting = self.server.doorway.enter(peer.ip(), self.end.clone(), most, from_one);
+            self.peer = peer;
+        }
+        true
+    }
+}
+
+/// Serves who has connected at `start`, from which the hello time counts.
+async fn serve(door: Door, worker: &Arc<Worker>, stream: TcpStream, start: Instant, stop: &CancellationToken) {
     let Door { server, peer, waiting, end } = door;
     let (mut ephemeral, mut decoy) = (Secret::new([0; 32]), Secret::new([0; 32]));
     if getrandom::fill(ephemeral.expose_mut()).and_then(|()| getrandom::fill(decoy.expose_mut())).is_err() {
         return warn!(%peer, "no randomness: the connection is dropped");
     }
-    let start = Instant::now();
     let connection = Connection::server(server.force.load().session(), ephemeral, decoy, Duration::ZERO, &AWS_LC);
     let session = Session::new(connection, start, Arc::default());
     let hook = ServerHook {

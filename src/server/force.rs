@@ -1,9 +1,6 @@
 //! What is in force: configuration and keys, taken and replaced as one, so that nobody ever sees a half of a change.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     config::{Config, clients::ClientRule},
@@ -49,10 +46,5 @@ impl Force {
             keep_alive: limits::SERVER_KEEP_ALIVE,
             idle: limits.idle(),
         }
-    }
-
-    /// How long what is under way may take when the server stops.
-    pub(super) fn drain(&self) -> Duration {
-        self.config.limits.drain()
     }
 }

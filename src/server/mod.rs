@@ -4,7 +4,7 @@
 //! run ─► accept ─► relay ─► upload, upstream
 //!          │  │      └─► guard, guests, memory
 //!          │  ├─► worker ─► upstream
-//!          │  └─► doorway, sessions, guests
+//!          │  └─► proxy_protocol, doorway, sessions, guests
 //!          └─► force ─► keys, config
 //! ```
 
@@ -16,6 +16,7 @@ pub mod guard;
 mod guests;
 pub mod keys;
 mod memory;
+mod proxy_protocol;
 mod relay;
 mod sessions;
 mod upload;
@@ -40,7 +41,7 @@ use tracing::{info, warn};
 pub use config::Config;
 pub use keys::Keys;
 pub use upstream::SetUpError;
-pub use worker::Workers;
+pub use worker::{Pulse, Workers};
 
 use worker::{Place, Worker};
 
@@ -159,8 +160,9 @@ impl Server {
         if open > 0 {
             info!(sessions = open, "stopping: requests under way may finish");
         }
+        let drain = self.force.load().config.limits.drain();
         let in_time = tokio::select! {
-            in_time = timeout(self.force.load().drain(), tasks.wait()) => in_time,
+            in_time = timeout(drain, tasks.wait()) => in_time,
             // Keys are revoked in these seconds as well.
             () = &mut tend => Ok(()),
         };

@@ -66,8 +66,26 @@ impl Workers {
         Ok(workers)
     }
 
+    /// With which to see whether they still take turns.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.places.iter().map(|place| place.runtime.clone()).collect())
+    }
+
     pub(super) fn places(&self) -> &[Place] {
         &self.places
+    }
+}
+
+/// The threads of [`Workers`], as somebody who watches over them sees them.
+#[derive(Clone, Debug)]
+pub struct Pulse(Vec<Handle>);
+
+impl Pulse {
+    /// Waits until each of the threads has had a turn. Those that have ended are not waited for.
+    pub async fn beat(&self) {
+        for thread in &self.0 {
+            let _ = thread.spawn(async {}).await;
+        }
     }
 }
 

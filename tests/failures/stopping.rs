@@ -60,6 +60,18 @@ async fn what_has_not_finished_in_time_is_cut_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_second_signal_cuts_at_once() {
+    let mut stand = Stand::with("[limits]\ndrain_seconds = 3600.0", &[]).await;
+    let mut body = call(&stand.client(), get(&stand.url("/raw/gated?gate=never&chunks=2"))).await.unwrap().into_body();
+    stand.mock.release("never", 1);
+    assert!(chunk(&mut body).await.is_some());
+    stand.server.terminate();
+    stand.server.logged(&["stopping"]).await;
+    stand.server.terminate();
+    assert_eq!(stand.server.exit_code().await, Some(3));
+}
+
+#[tokio::test]
 async fn a_server_inside_a_program_leaves_nothing_running_when_it_has_stopped() {
     let mut relay = Relay::with("[limits]\ndrain_seconds = 0.2").await;
     let mut body = call(&relay.client(), get(&relay.url("/raw/gated?gate=never&chunks=2"))).await.unwrap().into_body();

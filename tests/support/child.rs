@@ -46,6 +46,17 @@ impl Served {
     /// With this configuration (TOML) and these origins allowed, with a log of this level.
     /// `roots` is a file of the certificates to trust.
     async fn launch(level: &str, config: &str, allow: &[&str], roots: Option<&Path>) -> Self {
+        let trusting = |mut command: Command| {
+            if let Some(roots) = roots {
+                command.env("SSL_CERT_FILE", roots);
+            }
+            command
+        };
+        Self::launch_as(level, config, allow, trusting).await
+    }
+
+    /// The command is changed before it is run.
+    async fn launch_as(level: &str, config: &str, allow: &[&str], change: impl FnOnce(Command) -> Command) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let file = folder.path().join("config.toml");
         fs::write(&file, config).expect("the configuration is written");
@@ -56,10 +67,8 @@ impl Served {
         let mut command = program();
         command.args(common).args(["--listen", "127.0.0.1:0", "--log", level]);
         command.args(allow.iter().flat_map(|origin| ["--allow", origin]));
-        if let Some(roots) = roots {
-            command.env("SSL_CERT_FILE", roots);
-        }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        command.stdin(Stdio::null());
+        let mut child = change(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let (lines, log) = watch::channel(Vec::new());
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let reading = Arc::<Mutex<()>>::default();
@@ -99,6 +108,12 @@ impl Served {
     /// From now on the log is not read, until this is dropped.
     pub(crate) async fn unread(&self) -> OwnedMutexGuard<()> {
         self.reading.clone().lock_owned().await
+    }
+
+    /// The credential of another client, which is added now.
+    pub(crate) fn add_client(&self, name: &str) -> Credential {
+        let added = program().args(["client", "add", name, "--data-dir"]).arg(self.folder.path()).output().expect("it runs");
+        String::from_utf8(added.stdout).expect("text").parse().expect("a credential")
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -166,7 +181,7 @@ impl Served {
         self.exit_code().await == Some(0)
     }
 
-    /// Waits until its log has ended, and gives its exit code.
+    /// The same; its exit code.
     pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         let mut log = self.log.clone();
         within("the server's exit", async { while log.changed().await.is_ok() {} }).await;
@@ -199,10 +214,19 @@ impl Stand {
 
     /// With a log of this level.
     pub(crate) async fn logging(level: &str, config: &str, allow: &[&str]) -> Self {
+        Self::launch(level, config, allow, std::convert::identity).await
+    }
+
+    /// The server is started by what comes of the command for it.
+    pub(crate) async fn started(config: &str, change: impl FnOnce(Command) -> Command) -> Self {
+        Self::launch("info", config, &[], change).await
+    }
+
+    async fn launch(level: &str, config: &str, allow: &[&str], change: impl FnOnce(Command) -> Command) -> Self {
         let mock = MockLlm::start(mock_llm::Config::default()).await.expect("the mock starts");
         let url = mock.url();
         let allow: Vec<_> = allow.iter().copied().chain([url.as_str()]).collect();
-        let server = Served::launch(level, config, &allow, None).await;
+        let server = Served::launch_as(level, config, &allow, change).await;
         Self { mock, server }
     }
 

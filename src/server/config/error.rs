@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reference::ReferenceError;
+use super::{NotANetwork, reference::ReferenceError};
 use crate::{
     http::policy::RuleError,
     server::guard::{added::AddedError, origins::Twice, paths::NotAPrefix, pattern::NotAnOrigin},
@@ -35,6 +35,9 @@ pub enum ConfigError {
     /// An entry of `[[origin]]` that cannot be used; its `at`.
     #[error("[[origin]] at = \"{0}\": {1}")]
     Entry(String, EntryError),
+    /// Neither an address nor a network.
+    #[error("proxy_protocol.from: {0}")]
+    Network(#[from] NotANetwork),
     /// Rules for headers that cannot be used; the table they are in.
     #[error("[{0}]: {1}")]
     Rules(&'static str, RuleError),

@@ -5,6 +5,7 @@ mod dns;
 mod error;
 mod limits;
 mod origins;
+mod proxies;
 mod reference;
 mod rules;
 
@@ -22,12 +23,14 @@ pub use self::{
     dns::Dns,
     error::{ConfigError, EntryError},
     limits::Limits,
+    proxies::{NotANetwork, Proxies},
     reference::ReferenceError,
 };
 
 use self::{
     clients::ClientFile,
     origins::{OriginFile, OriginsFile},
+    proxies::ProxiesFile,
     rules::RulesFile,
 };
 use super::guard::origins::Origins;
@@ -47,6 +50,8 @@ pub const EXAMPLE: &str = include_str!("../../../xllm-proxy.example.toml");
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Balancers in front, which say whom they forward for.
+    pub proxies: Proxies,
     /// Folder of the key files; `None`: the platform's.
     pub data_dir: Option<PathBuf>,
     /// Threads that carry sessions, for [`Workers::start`](super::Workers::start); `None`: one for each processor.
@@ -80,6 +85,7 @@ impl Default for Config {
 #[serde(default, deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    proxy_protocol: ProxiesFile,
     data_dir: Option<PathBuf>,
     workers: Option<usize>,
     profile: Option<String>,
@@ -112,6 +118,7 @@ impl TryFrom<File> for Config {
         file.limits.check()?;
         Ok(Self {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
+            proxies: file.proxy_protocol.try_into()?,
             data_dir: file.data_dir,
             workers: file.workers.map(workers).transpose()?,
             origins: origins::read(&file.origins, file.origin, &|name| std::env::var(name).ok())?,

@@ -9,6 +9,7 @@ fn the_example_shows_every_default() {
     let (example, default) = (parse(EXAMPLE).expect("the example is valid"), Config::default());
     assert_eq!(format!("{:?}", example.limits), format!("{:?}", default.limits));
     assert_eq!(example.listen, default.listen);
+    assert!(EXAMPLE.contains("\n[proxy_protocol]\n") && example.proxies == default.proxies);
     assert!(EXAMPLE.contains("\n# workers = "), "the example lacks workers");
     assert_eq!(format!("{:?}", example.origins.list()), format!("{:?}", default.origins.list()));
     assert_eq!(example.dns, default.dns);
@@ -103,6 +104,7 @@ fn values_out_of_range_are_refused_by_name() {
         ("[limits]\nhello_seconds = -1", "limits.hello_seconds"),
         ("[limits]\nstall_seconds = nan", "limits.stall_seconds"),
         ("[origins]\nallow = ['nonsense']", "nonsense"),
+        ("[proxy_protocol]\nfrom = ['balancer']", "proxy_protocol.from: `balancer`"),
         ("profile = 'loud'", "profile"),
         ("[dns]\nservers = ['127.0.0.1:0']", "dns.servers"),
         ("[dns]\nservers = ['127.0.0.1']", "socket address"),

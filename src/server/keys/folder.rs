@@ -254,10 +254,16 @@ fn make_folder(path: &Path) -> Result<(), KeysError> {
 
 #[cfg(unix)]
 fn check_mode(path: &Path) -> Result<(), KeysError> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path).map_err(|error| KeysError::Io { path: path.to_owned(), error })?.permissions().mode();
-    let others = mode & 0o077;
-    if others == 0 { Ok(()) } else { Err(KeysError::Exposed { path: path.to_owned() }) }
+    use std::os::unix::fs::MetadataExt;
+    let data = fs::metadata(path).map_err(|error| KeysError::Io { path: path.to_owned(), error })?;
+    if is_exposed(data.mode(), data.uid()) { Err(KeysError::Exposed { path: path.to_owned() }) } else { Ok(()) }
+}
+
+/// Whether others than those who are meant can read it. What is root's, its group may read: so Kubernetes and systemd hand secrets to
+/// a service that has no rights.
+#[cfg(unix)]
+const fn is_exposed(mode: u32, owner: u32) -> bool {
+    mode & if owner == 0 { 0o037 } else { 0o077 } != 0
 }
 
 #[cfg(not(unix))]
@@ -389,6 +395,23 @@ mod tests {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("changes");
             assert!(matches!(keys.open(), Err(KeysError::Exposed { .. })));
             fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("changes");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_group_may_read_what_root_gives_it_and_nothing_else() {
+        for (mode, owner, exposed) in [
+            (0o100_600, 1000, false),
+            (0o100_400, 0, false),
+            (0o100_440, 0, false),
+            (0o100_640, 0, false),
+            (0o100_660, 0, true),
+            (0o100_444, 0, true),
+            (0o100_440, 1000, true),
+            (0o100_604, 1000, true),
+        ] {
+            assert_eq!(is_exposed(mode, owner), exposed, "{mode:o} of {owner}");
         }
     }
 }
