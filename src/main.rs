@@ -7,6 +7,7 @@ use std::{error::Error, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use cli::{
+    admin::{healthcheck, reload},
     check::check,
     client::{ClientCommand, client},
     options::{Options, key_folder, load, start_logging},
@@ -35,6 +36,14 @@ enum Command {
     Client(ClientCommand),
     /// Validate the configuration and the key files, and show what they mean
     Check,
+    /// Ask a running server whether it is well; the exit code says it
+    Healthcheck {
+        /// Ask whether it takes sessions, too
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Have a running server read its configuration and keys once more
+    Reload,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +67,8 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
             serve(config, log.lines())
         }
         Some(Command::Check) => check(&load(options)?),
+        Some(Command::Healthcheck { ready }) => healthcheck(&load(options)?, *ready),
+        Some(Command::Reload) => reload(&load(options)?),
         Some(Command::Client(command)) => Ok(client(&key_folder(&load(options)?)?, command)?),
     }
 }

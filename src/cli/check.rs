@@ -11,6 +11,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Box<dyn Error>> {
     let (key, clients) = (folder.find_server_key()?, folder.clients()?);
     println!("configuration  valid");
     println!("listen         {}", config.listen);
+    println!("admin          {}", config.admin);
     println!("threads        {}", config.workers.map_or_else(|| "one for each processor".into(), |count| count.to_string()));
     println!("profile        at least {}", config.profile);
     let key = if key.is_some() { "there" } else { "made at the first start" };

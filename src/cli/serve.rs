@@ -11,10 +11,14 @@ use tracing::{info, warn};
 use xllm_proxy::{
     listen,
     log::Lines,
-    server::{Config, Keys, Server, Workers, keys::KeyFolder},
+    server::{
+        Config, Keys, Metrics, Server, Workers,
+        admin::{self, Admin, Reload},
+        keys::KeyFolder,
+    },
 };
 
-use super::{client::add_command, options::key_folder};
+use super::{admin::listen as listen_admin, client::add_command, options::key_folder};
 
 /// How often the file of clients is looked at for changes.
 const WATCH: Duration = Duration::from_secs(1);
@@ -25,10 +29,13 @@ pub(crate) fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>>
     let stamp = folder.stamp();
     let (keys, made) = folder.open()?;
     let (clients, keys) = (keys.count(), Arc::new(keys));
-    let (address, workers) = (config.listen, Workers::start(config.workers)?);
+    let (address, at, workers) = (config.listen, config.admin, Workers::start(config.workers)?);
     let server = Server::new(config, keys.clone())?;
+    let metrics = server.metrics().clone();
+    metrics.watch_log(lines.clone());
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = listen::listen(address).map_err(|error| cannot_listen(address, &error))?;
+        let admin = listen_admin(at)?;
         if made {
             info!(folder = %folder.path().display(), "made the server's key");
         }
@@ -36,6 +43,8 @@ pub(crate) fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>>
         if clients == 0 {
             warn!("no client can come in yet; make a key with: {}", add_command(&folder));
         }
+        let reload = reload_hook(folder.clone(), keys.clone(), metrics.clone());
+        let admin = admin.map(|listener| tokio::spawn(admin::serve(listener, Admin { metrics: metrics.clone(), reload })));
         let watch = tokio::spawn(watch_clients(folder, stamp, keys));
         let stop = async {
             stop_signal().await;
@@ -48,8 +57,15 @@ pub(crate) fn serve(config: Config, lines: &Lines) -> Result<(), Box<dyn Error>>
                 std::process::exit(1);
             });
         };
+        #[cfg(feature = "otlp")]
+        let push = push(metrics)?;
         server.run_on(workers, listener, stop).await;
+        #[cfg(feature = "otlp")]
+        push.end().await;
         watch.abort();
+        if let Some(admin) = admin {
+            admin.abort();
+        }
         Ok(())
     })
 }
@@ -61,6 +77,19 @@ fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {
         _ => "",
     };
     format!("cannot listen on {listen}: {error}{remedy}")
+}
+
+/// What `POST /reload` does: the file of clients is read once more.
+fn reload_hook(folder: KeyFolder, keys: Arc<Keys>, metrics: Arc<Metrics>) -> Reload {
+    Arc::new(move || {
+        let clients = folder.clients();
+        metrics.reloaded(clients.is_ok());
+        let clients = clients.map_err(|error| format!("not reloaded, the clients of before stay in force: {error}"))?;
+        let count = clients.len();
+        keys.replace(clients);
+        info!(clients = count, "reloaded");
+        Ok(format!("reloaded: {count} clients"))
+    })
 }
 
 /// Takes up clients that are added or removed while the server runs.
@@ -96,5 +125,36 @@ async fn stop_signal() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated => {}
+    }
+}
+
+/// Pushes the metrics to a collector, if the environment names one.
+#[cfg(feature = "otlp")]
+fn push(metrics: Arc<Metrics>) -> Result<Push, Box<dyn Error>> {
+    use xllm_proxy::server::metrics::otlp;
+    let Some(settings) = otlp::Settings::new(|name| std::env::var(name).ok())? else { return Ok(Push(None)) };
+    info!(otlp = ?settings, "pushing the metrics");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let pushing = async move {
+        if let Err(error) = otlp::push(metrics, settings, async { drop(stopped.await) }).await {
+            warn!("cannot push the metrics: {error}");
+        }
+    };
+    Ok(Push(Some((stop, tokio::spawn(pushing)))))
+}
+
+/// What pushes the metrics, if anything does.
+#[cfg(feature = "otlp")]
+struct Push(Option<(tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>)>);
+
+#[cfg(feature = "otlp")]
+impl Push {
+    /// Pushes a last time.
+    async fn end(self) {
+        if let Some((stop, pushing)) = self.0 {
+            drop(stop);
+            // It has a limit of its own.
+            let _ = pushing.await;
+        }
     }
 }

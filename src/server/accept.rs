@@ -13,7 +13,12 @@ use tokio_util::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Server, relay, worker::Worker};
+use super::{
+    Server,
+    metrics::{self, Ending, Stranger},
+    relay,
+    worker::Worker,
+};
 use crate::{
     driver::{Exchange, Hook, Session, drive, tune},
     proto::{
@@ -21,6 +26,7 @@ use crate::{
         crypto::Secret,
         frame::{GoAway, Request},
         handshake::ServerHello,
+        tally::Traffic,
     },
 };
 
@@ -81,6 +87,7 @@ async fn serve(server: &Arc<Server>, worker: &Arc<Worker>, stream: TcpStream, pe
         key_id: None,
         client: None,
         relays: TaskTracker::new(),
+        meter: worker.meter.session(),
     };
     let relays = hook.relays.clone();
     let farewell = {
@@ -112,11 +119,32 @@ struct ServerHook {
     /// Who that is.
     client: Option<Arc<str>>,
     relays: TaskTracker,
+    meter: metrics::Session,
 }
 
 impl ServerHook {
     fn client(&self) -> Arc<str> {
         self.client.clone().unwrap_or_else(|| "?".into())
+    }
+
+    /// What a peer is that is let down after its hello was opened.
+    fn stranger(&self) -> Option<Stranger> {
+        self.key_id.map(|_| if self.client.is_some() { Stranger::Unproved } else { Stranger::UnknownKey })
+    }
+
+    fn count(&mut self, why: &Closed) {
+        self.meter.ended(match why {
+            Closed::Done => Ending::Done,
+            Closed::Lost { .. } => Ending::Lost,
+            Closed::TimedOut { .. } => Ending::TimedOut,
+            Closed::Fault(_) => Ending::Fault,
+            Closed::Refused(_) | Closed::ProfileRefused(_) => Ending::Refused,
+        });
+        match why {
+            Closed::Lost { in_hello: true } => self.meter.refused(self.stranger().unwrap_or(Stranger::Lost)),
+            Closed::TimedOut { in_hello: true } => self.meter.refused(self.stranger().unwrap_or(Stranger::TimedOut)),
+            _ => {}
+        }
     }
 }
 
@@ -129,10 +157,12 @@ impl Hook for ServerHook {
     }
 
     fn established(&mut self, _hello: Option<ServerHello>) {
+        self.meter.opened(&self.client());
         info!(peer = %self.peer, client = %self.client(), "session opened");
     }
 
     fn rejected(&mut self, error: Error) {
+        self.meter.refused(self.stranger().unwrap_or(Stranger::Garbage));
         let peer = self.peer;
         match self.key_id {
             None => warn!(%peer, "refused: not a client of this proxy ({error})"),
@@ -141,12 +171,18 @@ impl Hook for ServerHook {
     }
 
     fn request(&mut self, exchange: Exchange, request: Box<Request>) {
-        self.relays.spawn(relay::relay(self.server.clone(), self.worker.exchange(), self.client(), exchange, request));
+        let meter = self.meter.exchange(exchange.now());
+        self.relays.spawn(relay::relay(self.server.clone(), self.worker.exchange(), self.client(), meter, exchange, request));
     }
 
     fn going_away(&mut self, _goaway: &GoAway) {}
 
+    fn moved(&mut self, traffic: &Traffic) {
+        self.meter.moved(traffic);
+    }
+
     fn closed(&mut self, why: &Closed) {
+        self.count(why);
         let (peer, client) = (self.peer, self.client());
         match (why, self.key_id, &self.client) {
             (Closed::Lost { in_hello: true } | Closed::TimedOut { in_hello: true }, Some(key_id), None) => {

@@ -5,12 +5,15 @@
 //!          │  │      └─► guard
 //!          │  └─► worker ─► upstream
 //!          └─► keys, config
+//! admin ─► metrics, in which all of them count
 //! ```
 
 mod accept;
+pub mod admin;
 pub mod config;
 pub mod guard;
 pub mod keys;
+pub mod metrics;
 mod relay;
 mod upload;
 mod upstream;
@@ -23,9 +26,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
 pub use keys::Keys;
+pub use metrics::Metrics;
 pub use worker::Workers;
 
 use crate::proto::{ServerConfig, limits};
+use metrics::Readiness;
 use worker::{Place, Worker};
 
 /// A server, ready to run.
@@ -34,6 +39,7 @@ pub struct Server {
     config: Config,
     keys: Arc<Keys>,
     upstream: upstream::Settings,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -43,7 +49,13 @@ impl Server {
     /// If TLS for the upstreams cannot be set up on this machine, or the configuration was made by hand and is not valid.
     pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, upstream::SetUpError> {
         let upstream = upstream::Settings::new(&config)?;
-        Ok(Arc::new(Self { config, keys, upstream }))
+        let metrics = Metrics::new(&config.limits);
+        Ok(Arc::new(Self { config, keys, upstream, metrics }))
+    }
+
+    /// What it does, in numbers.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Serves on the caller's runtime until `shutdown`, then lets what is under way finish for the configured time.
@@ -59,17 +71,19 @@ impl Server {
     }
 
     async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) {
-        let workers: Vec<_> = places.iter().map(|place| Worker::new(place, &self.upstream)).collect();
+        let workers: Vec<_> = places.iter().map(|place| Worker::new(place, &self.upstream, self.metrics.meter())).collect();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let guard = cut.clone().drop_guard();
         let sessions = TaskTracker::new();
         let permits = Arc::new(Semaphore::new(self.config.limits.sessions));
+        self.metrics.is(Readiness::Accepting);
         tokio::select! {
             () = accept::accept(&self, &workers, &listener, &permits, &sessions, &stop, &cut) => {}
             _ = Worker::watch(&workers) => {}
             () = shutdown => {}
         }
+        self.metrics.is(Readiness::Draining);
         drop(listener);
         stop.cancel();
         sessions.close();

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
-use tokio::time::Instant;
 use tracing::info;
 use url::Url;
 
 use super::{
     Server,
     guard::origins::Verdict,
+    metrics::{self, Outcome},
     upload::{Failure, Progress, Upload},
     upstream::{
         Upstreams,
@@ -34,12 +34,13 @@ use crate::{
 };
 
 /// What the log says of an exchange: never a path, a query, a header or a body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
     host: String,
     status: Option<u16>,
     bytes: u64,
     pieces: u64,
+    meter: metrics::Exchange,
 }
 
 /// How an exchange ended without its END.
@@ -58,29 +59,53 @@ impl From<Notice> for Stop {
 }
 
 /// Relays one exchange to its end.
-pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<str>, exchange: Exchange, mut request: Box<Request>) {
-    let start = Instant::now();
+pub(super) async fn relay(
+    server: Arc<Server>,
+    held: Held,
+    client: Arc<str>,
+    meter: metrics::Exchange,
+    exchange: Exchange,
+    mut request: Box<Request>,
+) {
     let number = exchange.number();
     let exchange = Arc::new(exchange);
-    let mut account = Account::default();
-    let result = tokio::select! {
+    let mut account = Account { host: String::new(), status: None, bytes: 0, pieces: 0, meter };
+    let (result, cancelled) = tokio::select! {
         biased;
-        () = exchange.abandoned() => Err(Stop::Abandoned),
-        result = attempt(&server, &held.worker().upstreams, &exchange, &mut request, &mut account) => result,
+        cancelled = exchange.abandoned() => (Err(Stop::Abandoned), cancelled),
+        result = attempt(&server, &held.worker().upstreams, &exchange, &mut request, &mut account) => (result, None),
     };
-    let outcome = match result {
-        Ok(()) => "complete",
-        Err(Stop::Abandoned) => "cancelled",
+    // Here the call of the upstream is gone.
+    if let Some(since) = cancelled {
+        account.meter.dropped(exchange.now().saturating_sub(since));
+    }
+    let failed = match result {
+        Ok(()) => None,
+        Err(Stop::Abandoned) => Some(Code::Cancelled),
         Err(Stop::Failed(notice)) => {
             // If the session is over, there is nobody to tell.
             let _ = exchange.with(|connection, _, number| connection.fail(number, &notice));
-            notice.code.name()
+            Some(notice.code)
         }
     };
     exchange.finish();
-    let Account { host, status, bytes, pieces } = account;
-    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    info!(%client, exchange = number, method = %loggable(&request.method), %host, status, bytes, pieces, ms, outcome, "exchange");
+    // Until the client has credit for the rest: what was not sealed did not come through.
+    let tally = exchange.finished().await;
+    let outcome = match failed {
+        None if tally.whole => Outcome::Complete,
+        None => Outcome::Failed(Code::Cancelled),
+        Some(code) => Outcome::Failed(code),
+    };
+    let Account { host, status, bytes, pieces, meter } = account;
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (receipt, upload, frames) = (&tally.receipt, tally.uploaded, tally.frames);
+    let upstream_ms = receipt.head.zip(receipt.sent).map(|(head, sent)| head.saturating_sub(sent) / 1000);
+    let first_ms = receipt.first.map(|first| first / 1000);
+    info!(
+        %client, exchange = number, method = %loggable(&request.method), %host, status, upload, bytes, pieces, frames, upstream_ms,
+        first_ms, ms = ms(exchange.now().saturating_sub(meter.start())), outcome = outcome.label(), "exchange"
+    );
+    meter.ended(outcome, &tally);
 }
 
 /// A method is the client's text: only one that travels is shown.
@@ -110,6 +135,7 @@ async fn attempt(
         debug_assert_eq!(verdict, Verdict::Refused, "the others have a client");
         return Err(not_allowed(target.origin()).into());
     };
+    account.meter.calls(&account.host);
 
     let limit = limits.upload_bytes;
     if matches!(request.body, BodyLength::Known(length) if length > limit) {
@@ -218,11 +244,15 @@ impl Relayed<'_> {
     /// Gives on a piece, and waits until there is room for another: the upstream is read no faster than the client takes.
     async fn send(&self, bytes: Bytes, account: &mut Account) -> Result<(), Stop> {
         account.bytes += bytes.len() as u64;
-        account.pieces += u64::from(!bytes.is_empty());
-        let room = self.call(|connection, now, number| {
+        let is_piece = !bytes.is_empty();
+        let (room, now) = self.call(|connection, now, number| {
             connection.send_data(now, number, bytes)?;
-            Ok(connection.has_room(number))
+            Ok((connection.has_room(number), now))
         })?;
+        if is_piece {
+            account.pieces += 1;
+            account.meter.piece(now);
+        }
         if room || self.exchange.room().await { Ok(()) } else { Err(Stop::Abandoned) }
     }
 
@@ -233,6 +263,9 @@ impl Relayed<'_> {
     /// Each piece at once.
     async fn stream(&self, mut answer: Answer, account: &mut Account) -> Result<(), Stop> {
         let length = answer.length();
+        if answer.is_streamed() {
+            account.meter.streams();
+        }
         self.respond(&mut answer, length)?;
         while let Some(bytes) = self.next(&mut answer).await? {
             self.send(bytes, account).await?;
@@ -250,14 +283,16 @@ impl Relayed<'_> {
             return Err(too_large().into());
         }
         // One piece of memory: many small pieces would cost many times their size.
-        let mut whole = BytesMut::new();
+        let (mut whole, mut collected) = (BytesMut::new(), account.meter.collects());
         while let Some(bytes) = self.next(&mut answer).await? {
             if (whole.len() + bytes.len()) as u64 > limit {
                 return Err(too_large().into());
             }
             whole.extend_from_slice(&bytes);
+            collected.more(bytes.len());
         }
         let length = if answer.bodiless { answer.length() } else { Some(whole.len() as u64) };
+        drop(collected);
         self.respond(&mut answer, length)?;
         self.send(whole.freeze(), account).await?;
         self.end(&answer.trailers)

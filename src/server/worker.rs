@@ -19,7 +19,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::upstream::{Settings, Upstreams};
+use super::{
+    metrics::Meter,
+    upstream::{Settings, Upstreams},
+};
 
 /// What a worker is given before another is made use of: the more one has at once, the more of it leaves in one write, and the less
 /// often a thread has to wake up. At 50 tokens a second, so many streams keep a thread about half busy.
@@ -139,6 +142,7 @@ impl Rest {
 pub(super) struct Worker {
     place: Place,
     pub(super) upstreams: Upstreams,
+    pub(super) meter: Meter,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
     /// It was busy for too much of the last second.
@@ -146,9 +150,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(place: &Place, settings: &Settings) -> Arc<Self> {
+    pub(super) fn new(place: &Place, settings: &Settings, meter: Meter) -> Arc<Self> {
         let upstreams = Upstreams::new(settings);
-        Arc::new(Self { place: place.clone(), upstreams, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
+        Arc::new(Self { place: place.clone(), upstreams, meter, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
     }
 
     /// The one for another session: the first that has room and time, else the one that has least to do.

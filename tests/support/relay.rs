@@ -10,17 +10,21 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use xllm_proxy::{
     client::{Body, Builder, Client, Error},
     proto::Credential,
-    server::{Config, Keys, Server, Workers},
+    server::{Config, Keys, Metrics, Server, Workers},
 };
 
-async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
+/// A server that runs: its address, what stops it, its end.
+type Serving = (String, oneshot::Sender<()>, JoinHandle<()>);
+
+async fn serve(config: &Config, keys: &Arc<Keys>, address: &str) -> (Arc<Metrics>, Serving) {
     let server = Server::new(config.clone(), keys.clone()).expect("the server can be made");
     let listener = TcpListener::bind(address).await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     let (stop, stopped) = oneshot::channel::<()>();
     // On threads of its own, as the program has it.
     let workers = Workers::start(NonZero::new(2)).expect("the system gives threads");
-    (address, stop, tokio::spawn(server.run_on(workers, listener, async move { drop(stopped.await) })))
+    let metrics = server.metrics().clone();
+    (metrics, (address, stop, tokio::spawn(server.run_on(workers, listener, async move { drop(stopped.await) }))))
 }
 
 /// All of it. Dropping it ends everything.
@@ -29,6 +33,7 @@ pub(crate) struct Relay {
     pub(crate) address: String,
     pub(crate) credential: Credential,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) metrics: Arc<Metrics>,
     config: Config,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
@@ -56,8 +61,8 @@ impl Relay {
         let config = Config::parse(config, "test".as_ref(), &allow).expect("the configuration is valid");
         let (keys, credential) = Keys::ephemeral("test").expect("there is randomness");
         let keys = Arc::new(keys);
-        let (address, stop, server) = serve(&config, &keys, "127.0.0.1:0").await;
-        Self { mock, address, credential, keys, config, stop: Some(stop), server }
+        let (metrics, (address, stop, server)) = serve(&config, &keys, "127.0.0.1:0").await;
+        Self { mock, address, credential, keys, metrics, config, stop: Some(stop), server }
     }
 
     /// Stops the server, and starts another at the same address.
@@ -68,8 +73,8 @@ impl Relay {
 
     /// Starts a server at the address of the one that was stopped.
     pub(crate) async fn start_again(&mut self) {
-        let (_, stop, server) = serve(&self.config, &self.keys, &self.address).await;
-        (self.stop, self.server) = (Some(stop), server);
+        let (metrics, (_, stop, server)) = serve(&self.config, &self.keys, &self.address).await;
+        (self.metrics, self.stop, self.server) = (metrics, Some(stop), server);
     }
 
     pub(crate) fn client(&self) -> Client {

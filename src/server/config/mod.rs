@@ -1,5 +1,6 @@
 //! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
 
+mod admin;
 mod error;
 mod limits;
 mod rules;
@@ -12,9 +13,9 @@ use std::{
 
 use serde::Deserialize;
 
-pub use self::{error::ConfigError, limits::Limits};
+pub use self::{admin::AdminListen, error::ConfigError, limits::Limits};
 
-use self::rules::RulesFile;
+use self::{admin::AdminFile, rules::RulesFile};
 use super::guard::origins::Origins;
 use crate::{
     http::policy::Rules,
@@ -32,6 +33,8 @@ pub const EXAMPLE: &str = include_str!("../../../xllm-proxy.example.toml");
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where the admin listener is.
+    pub admin: AdminListen,
     /// Folder of the key files; `None`: the platform's.
     pub data_dir: Option<PathBuf>,
     /// Threads that carry sessions, for [`Workers::start`](super::Workers::start); `None`: one for each processor.
@@ -69,6 +72,7 @@ struct File {
     response_headers: RulesFile,
     origins: OriginsFile,
     limits: Limits,
+    admin: AdminFile,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,6 +107,7 @@ impl TryFrom<File> for Config {
         file.limits.check()?;
         Ok(Self {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
+            admin: file.admin.listen,
             data_dir: file.data_dir,
             workers: file.workers.map(workers).transpose()?,
             origins: Origins::new(file.origins.known, &file.origins.allow)?,

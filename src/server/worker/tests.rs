@@ -1,9 +1,11 @@
 use super::*;
-use crate::server::config::Config;
+use crate::server::{config::Config, metrics::Metrics};
 
 fn workers() -> [Arc<Worker>; 3] {
-    let settings = Settings::new(&Config::default()).expect("this machine has root certificates");
-    [(); 3].map(|()| Worker::new(&Place::here(), &settings))
+    let config = Config::default();
+    let settings = Settings::new(&config).expect("this machine has root certificates");
+    let metrics = Metrics::new(&config.limits);
+    [(); 3].map(|()| Worker::new(&Place::here(), &settings, metrics.meter()))
 }
 
 fn chosen(workers: &[Arc<Worker>]) -> usize {
@@ -57,7 +59,8 @@ fn a_rest_counts_while_it_lasts_and_after() {
 fn a_thread_that_works_all_the_time_is_seen_to() {
     let threads = Workers::start(NonZero::new(2)).expect("threads");
     let settings = Settings::new(&Config::default()).expect("this machine has root certificates");
-    let workers: Vec<_> = threads.places().iter().map(|place| Worker::new(place, &settings)).collect();
+    let metrics = Metrics::new(&Config::default().limits);
+    let workers: Vec<_> = threads.places().iter().map(|place| Worker::new(place, &settings, metrics.meter())).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     workers[0].runtime().spawn(async move {
