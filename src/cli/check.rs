@@ -12,6 +12,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Box<dyn Error>> {
     println!("configuration  valid");
     println!("listen         {}", config.listen);
     println!("balancers      {}", config.proxies);
+    println!("admin          {}", config.admin);
     println!("threads        {}", config.workers.map_or_else(|| "one for each processor".into(), |count| count.to_string()));
     println!("profile        at least {}", config.profile);
     let key = if identities.is_empty() { "made at the first start" } else { "there" };

@@ -15,7 +15,7 @@ use crate::proto::{KeyId, ServerConfig, limits};
 pub(super) struct Force {
     pub(super) config: Config,
     pub(super) keys: Arc<Keys>,
-    pub(super) upstream: Arc<upstream::Settings>,
+    pub(super) upstream: Arc<upstream::Shared>,
 }
 
 impl Force {

@@ -21,9 +21,15 @@ impl Memory {
         self.measured.store(bytes, Relaxed);
     }
 
+    /// Bytes that sessions hold, and that are taken in whole.
+    pub(super) fn parts(&self) -> (usize, usize) {
+        (self.measured.load(Relaxed), self.counted.load(Relaxed))
+    }
+
     /// Bytes that are held, in all.
-    pub(super) fn held(&self) -> usize {
-        self.measured.load(Relaxed) + self.counted.load(Relaxed)
+    fn held(&self) -> usize {
+        let (sessions, whole) = self.parts();
+        sessions + whole
     }
 
     /// Whether there is room for more.

@@ -1,5 +1,6 @@
 //! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
 
+mod admin;
 pub mod clients;
 mod dns;
 mod error;
@@ -19,6 +20,7 @@ use std::{
 use serde::Deserialize;
 
 pub use self::{
+    admin::AdminListen,
     clients::Clients,
     dns::Dns,
     error::{ConfigError, EntryError},
@@ -28,6 +30,7 @@ pub use self::{
 };
 
 use self::{
+    admin::AdminFile,
     clients::ClientFile,
     origins::{OriginFile, OriginsFile},
     proxies::ProxiesFile,
@@ -52,6 +55,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Balancers in front, which say whom they forward for.
     pub proxies: Proxies,
+    /// Where the admin listener is.
+    pub admin: AdminListen,
     /// Folder of the key files; `None`: the platform's.
     pub data_dir: Option<PathBuf>,
     /// Threads that carry sessions, for [`Workers::start`](super::Workers::start); `None`: one for each processor.
@@ -97,6 +102,7 @@ struct File {
     origin: Vec<OriginFile>,
     dns: Dns,
     limits: Limits,
+    admin: AdminFile,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -119,6 +125,7 @@ impl TryFrom<File> for Config {
         Ok(Self {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
             proxies: file.proxy_protocol.try_into()?,
+            admin: file.admin.listen,
             data_dir: file.data_dir,
             workers: file.workers.map(workers).transpose()?,
             origins: origins::read(&file.origins, file.origin, &|name| std::env::var(name).ok())?,

@@ -8,7 +8,9 @@ fn parse(text: &str) -> Result<Config, String> {
 fn the_example_shows_every_default() {
     let (example, default) = (parse(EXAMPLE).expect("the example is valid"), Config::default());
     assert_eq!(format!("{:?}", example.limits), format!("{:?}", default.limits));
-    assert_eq!(example.listen, default.listen);
+    assert_eq!((example.listen, example.admin), (default.listen, default.admin));
+    let admin = format!("\n# listen = \"{}\"", AdminListen::DEFAULT);
+    assert!(EXAMPLE.contains("\n[admin]\n") && EXAMPLE.contains(&admin), "the example lacks [admin]");
     assert!(EXAMPLE.contains("\n[proxy_protocol]\n") && example.proxies == default.proxies);
     assert!(EXAMPLE.contains("\n# workers = "), "the example lacks workers");
     assert_eq!(format!("{:?}", example.origins.list()), format!("{:?}", default.origins.list()));
@@ -109,6 +111,7 @@ fn values_out_of_range_are_refused_by_name() {
         ("[dns]\nservers = ['127.0.0.1:0']", "dns.servers"),
         ("[dns]\nservers = ['127.0.0.1']", "socket address"),
         ("workers = 0", "workers"),
+        ("[admin]\nlisten = '50052'", "127.0.0.1:50052, or off"),
         ("workers = 1025", "workers"),
         ("[limits]\nunauthenticated = 0", "limits.unauthenticated"),
         ("[limits]\nmemory_bytes = 0", "limits.memory_bytes"),
@@ -118,6 +121,18 @@ fn values_out_of_range_are_refused_by_name() {
         ("[client.a]\nmodels = ['*']", "[client.a]: models: `*`"),
     ] {
         assert!(parse(text).expect_err("refused").contains(key), "{text}");
+    }
+}
+
+#[test]
+fn an_admin_listener_is_where_it_is_configured() {
+    for (text, expected) in [
+        ("", AdminListen::Default),
+        ("[admin]", AdminListen::Default),
+        ("[admin]\nlisten = 'off'", AdminListen::Off),
+        ("[admin]\nlisten = '0.0.0.0:1'", AdminListen::At(([0, 0, 0, 0], 1).into())),
+    ] {
+        assert_eq!(parse(text).expect("valid").admin, expected, "{text}");
     }
 }
 

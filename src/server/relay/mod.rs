@@ -3,17 +3,17 @@
 mod passed;
 mod relayed;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
-use tokio::time::Instant;
 use tracing::info;
 
 use self::{passed::Passed, relayed::Relayed};
 use super::{
     Server,
-    guests::Guest,
+    guests::{Guest, Taken},
     memory::Whole,
+    metrics::{self, Outcome},
     upload::Progress,
     upstream::{answer::Answer, failure::call_failed},
     worker::{Held, Worker},
@@ -28,12 +28,15 @@ use crate::{
 };
 
 /// What the log says of an exchange: never a path, a query, a header or a body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
     host: String,
     status: Option<u16>,
     bytes: u64,
     pieces: u64,
+    meter: metrics::Exchange,
+    /// It counts among its client's until its last frame is on its way.
+    counted: Option<Taken>,
 }
 
 /// How an exchange ended without its END.
@@ -52,30 +55,55 @@ impl From<Notice> for Stop {
 }
 
 /// Relays one exchange to its end.
-pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<Guest>, exchange: Exchange, mut request: Box<Request>) {
-    let start = Instant::now();
+pub(super) async fn relay(
+    server: Arc<Server>,
+    held: Held,
+    client: Arc<Guest>,
+    meter: metrics::Exchange,
+    exchange: Exchange,
+    mut request: Box<Request>,
+) {
     let number = exchange.number();
     let exchange = Arc::new(exchange);
-    let mut account = Account::default();
-    let result = tokio::select! {
+    let mut account = Account { host: String::new(), status: None, bytes: 0, pieces: 0, meter, counted: None };
+    let (result, cancelled) = tokio::select! {
         biased;
-        () = exchange.abandoned() => Err(Stop::Abandoned),
-        result = attempt(&server, held.worker(), &client, &exchange, &mut request, &mut account) => result,
+        cancelled = exchange.abandoned() => (Err(Stop::Abandoned), cancelled),
+        result = attempt(&server, held.worker(), &client, &exchange, &mut request, &mut account) => (result, None),
     };
-    let outcome = match result {
-        Ok(()) => "complete",
-        Err(Stop::Abandoned) => exchange.cut().map_or("cancelled", Code::name),
+    // Here the call of the upstream is gone.
+    if let Some(since) = cancelled {
+        account.meter.dropped(exchange.now().saturating_sub(since));
+    }
+    let failed = match result {
+        Ok(()) => None,
+        Err(Stop::Abandoned) => Some(exchange.cut().unwrap_or(Code::Cancelled)),
         Err(Stop::Failed(notice)) => {
             // If the session is over, there is nobody to tell.
             let _ = exchange.with(|connection, _, number| connection.fail(number, &notice));
-            notice.code.name()
+            Some(notice.code)
         }
     };
     exchange.finish();
-    let Account { host, status, bytes, pieces } = account;
-    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    // Until the client has credit for the rest: what was not sealed did not come through.
+    let tally = exchange.finished().await;
+    let outcome = match failed {
+        None if tally.whole => Outcome::Complete,
+        None => Outcome::Failed(exchange.cut().unwrap_or(Code::Cancelled)),
+        Some(code) => Outcome::Failed(code),
+    };
+    let Account { host, status, bytes, pieces, meter, counted } = account;
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (receipt, upload, frames) = (&tally.receipt, tally.uploaded, tally.frames);
+    let upstream_ms = receipt.head.zip(receipt.sent).map(|(head, sent)| head.saturating_sub(sent) / 1000);
+    let first_ms = receipt.first.map(|first| first / 1000);
     let client = &client.name;
-    info!(%client, exchange = number, method = %loggable(&request.method), %host, status, bytes, pieces, ms, outcome, "exchange");
+    info!(
+        %client, exchange = number, method = %loggable(&request.method), %host, status, upload, bytes, pieces, frames, upstream_ms,
+        first_ms, ms = ms(exchange.now().saturating_sub(meter.start())), outcome = outcome.label(), "exchange"
+    );
+    meter.ended(outcome, &tally);
+    drop(counted);
 }
 
 /// A method is the client's text: only one that travels is shown.
@@ -93,11 +121,12 @@ async fn attempt(
 ) -> Result<(), Stop> {
     let force = server.force.load_full();
     let (limits, rule) = (&force.config.limits, force.rule(&client.name));
-    let _counted = client.exchange(rule)?;
+    account.counted = Some(client.exchange(rule)?);
     server.memory.check(limits.memory_bytes).map_err(Notice::retry_safe)?;
     let held = || Whole::new(&server.memory, limits.memory_bytes);
     let passed = Passed::check(&force.config, rule, exchange, request, held(), account).await?;
-    let upstream = worker.upstreams(&force.upstream).lease(passed.rule.reach);
+    account.meter.calls(&account.host);
+    let upstream = force.upstream.of(worker).lease(passed.rule.reach);
 
     let progress = Arc::new(Progress::default());
     exchange.with(Connection::called);

@@ -67,11 +67,15 @@ impl Relayed<'_> {
     /// Gives on a piece, and waits until there is room for another: the upstream is read no faster than the client takes.
     async fn send(&self, bytes: Bytes, account: &mut Account) -> Result<(), Stop> {
         account.bytes += bytes.len() as u64;
-        account.pieces += u64::from(!bytes.is_empty());
-        let room = self.call(|connection, now, number| {
+        let is_piece = !bytes.is_empty();
+        let (room, now) = self.call(|connection, now, number| {
             connection.send_data(now, number, bytes)?;
-            Ok(connection.has_room(number))
+            Ok((connection.has_room(number), now))
         })?;
+        if is_piece {
+            account.pieces += 1;
+            account.meter.piece(now);
+        }
         if room || self.exchange.room().await { Ok(()) } else { Err(Stop::Abandoned) }
     }
 
@@ -82,6 +86,9 @@ impl Relayed<'_> {
     /// Each piece at once.
     pub(super) async fn stream(&self, mut answer: Answer, account: &mut Account) -> Result<(), Stop> {
         let length = answer.length();
+        if answer.is_streamed() {
+            account.meter.streams();
+        }
         self.respond(&mut answer, length)?;
         while let Some(bytes) = self.next(&mut answer).await? {
             self.send(bytes, account).await?;

@@ -40,6 +40,7 @@ use super::{
     config::{Config, ConfigError},
     guard::address::Reach,
     upload::Upload,
+    worker::Worker,
 };
 use crate::{
     http::{HEAD_BYTES, HEAD_FIELDS},
@@ -81,7 +82,39 @@ pub enum SetUpError {
     Dns(String),
 }
 
-/// The HTTP clients.
+/// The HTTP clients of all workers, each of which has its own. When this is dropped, so are the connections that wait to be used again,
+/// and what they remember of the requests before.
+#[derive(Debug)]
+pub(super) struct Shared {
+    settings: Settings,
+    workers: Mutex<Vec<(usize, Arc<Upstreams>)>>,
+}
+
+impl Shared {
+    pub(super) fn new(config: &Config) -> Result<Arc<Self>, SetUpError> {
+        Ok(Arc::new(Self { settings: Settings::new(config)?, workers: Mutex::default() }))
+    }
+
+    /// The same without any connection.
+    pub(super) fn anew(&self) -> Arc<Self> {
+        Arc::new(Self { settings: self.settings.clone(), workers: Mutex::default() })
+    }
+
+    /// Those of a worker.
+    pub(super) fn of(&self, worker: &Worker) -> Arc<Upstreams> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        match workers.iter().find(|(number, _)| *number == worker.number) {
+            Some((_, upstreams)) => upstreams.clone(),
+            None => {
+                let upstreams = Arc::new(Upstreams::new(&self.settings));
+                workers.push((worker.number, upstreams.clone()));
+                upstreams
+            }
+        }
+    }
+}
+
+/// The HTTP clients of a worker.
 #[derive(Debug)]
 pub(super) struct Upstreams {
     /// For names that lead to public addresses alone. None of its connections leads elsewhere.
@@ -91,7 +124,7 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    pub(super) fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings) -> Self {
         let pools = |reach| Pools { settings: settings.clone(), reach, list: Mutex::default() };
         Self { public: pools(Reach::Public), private: pools(Reach::Private) }
     }
@@ -166,14 +199,14 @@ impl Drop for Lease {
 
 /// What the clients of all workers have in common.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+struct Settings {
     tls: Arc<rustls::ClientConfig>,
     dns: Dns,
     connect: Duration,
 }
 
 impl Settings {
-    pub(super) fn new(config: &Config) -> Result<Self, SetUpError> {
+    fn new(config: &Config) -> Result<Self, SetUpError> {
         config.limits.check()?;
         let mut tls = tls::client_config()?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
