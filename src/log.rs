@@ -82,6 +82,16 @@ impl Lines {
     pub fn settle(&self) {
         self.queue.settle();
     }
+
+    /// Lines that were dropped so far, because too many waited.
+    pub fn lost(&self) -> u64 {
+        self.queue.lock().lost
+    }
+
+    /// Bytes of the lines that wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.queue.lock().bytes
+    }
 }
 
 impl Write for Lines {

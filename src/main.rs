@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use zeroizing_alloc::ZeroAlloc;
 
 use cli::{
+    admin::{healthcheck, reload},
     check::check,
     client::{ClientCommand, client},
     options::{Options, key_folder, load},
@@ -43,6 +44,14 @@ enum Command {
     ServerKey(ServerKeyCommand),
     /// Validate the configuration and the key files, and show what they mean
     Check,
+    /// Ask a running server whether it is well; the exit code says it
+    Healthcheck {
+        /// Ask whether it takes sessions, too
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Have a running server read its configuration and keys once more
+    Reload,
 }
 
 /// What is freed is wiped: prompts, answers and keys pass through many buffers, most of them not our own.
@@ -71,6 +80,8 @@ fn run(cli: &Cli) -> Result<Stopped, Box<dyn Error>> {
         Some(Command::Check) => check(&load(options)?)?,
         Some(Command::Client(command)) => client(&key_folder(&load(options)?)?, command)?,
         Some(Command::ServerKey(command)) => server_key(&key_folder(&load(options)?)?, command)?,
+        Some(Command::Healthcheck { ready }) => healthcheck(&load(options)?, *ready)?,
+        Some(Command::Reload) => reload(&load(options)?)?,
     }
     Ok(Stopped::Finished)
 }

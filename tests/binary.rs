@@ -107,3 +107,38 @@ fn an_address_that_is_taken_is_named_with_the_remedy() {
     let said = stderr(&output);
     assert!(!output.status.success() && said.contains(&address) && said.contains("--listen"), "{said}");
 }
+
+#[test]
+fn a_check_names_what_is_added_for_an_origin_and_shows_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = r#"
+        [dns]
+        servers = ["127.0.0.1:53", "[::1]:5353"]
+        [[origin]]
+        at = "https://api.openai.com"
+        methods = ["GET", "POST"]
+        paths = ["/v1/"]
+        headers = { authorization = "Bearer ${PROVIDER_KEY}" }
+        [[origin]]
+        at = "https://*.example.com"
+    "#;
+    fs::write(folder.join("config.toml"), config).unwrap();
+    let check = |environment: &[(&str, &str)]| run(folder, &["--config", "config.toml", "check"], environment);
+    let output = check(&[("PROVIDER_KEY", "sk-secret")]);
+    let said = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for line in [
+        "names          looked up by 127.0.0.1:53, [::1]:5353",
+        "https://api.openai.com  (GET, POST; /v1/; adds authorization)\n",
+        "https://*.example.com\n",
+        "https://api.groq.com\n",
+    ] {
+        assert!(said.contains(line), "{line} is missing in:\n{said}");
+    }
+    assert!(!said.contains("secret"), "{said}");
+    let output = check(&[]);
+    let said = stderr(&output);
+    let named = ["https://api.openai.com", "authorization", "PROVIDER_KEY is not set"].iter().all(|part| said.contains(part));
+    assert!(!output.status.success() && named, "{said}");
+}

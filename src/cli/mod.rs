@@ -1,5 +1,6 @@
 //! The server's commands.
 
+pub(crate) mod admin;
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod options;

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use xllm_proxy::{
     log::{self, Log},
-    server::{Config, keys::KeyFolder},
+    server::{Config, config::AdminListen, keys::KeyFolder},
 };
 
 /// Where packages put the configuration.
@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Port to listen on
     #[arg(long, value_name = "PORT", env = "XLLM_PROXY_PORT", hide = true)]
     port: Option<u16>,
+    /// Address of the admin listener (health, metrics, reload), or `off` [default: 127.0.0.1:50052, if it is free]
+    #[arg(long, value_name = "ADDRESS:PORT|off", env = "XLLM_PROXY_ADMIN", global = true)]
+    admin: Option<AdminListen>,
     /// Allow another origin, as in `http://127.0.0.1:11434` (repeatable)
     #[arg(long, value_name = "ORIGIN", global = true)]
     allow: Vec<String>,
@@ -74,6 +77,9 @@ pub(crate) fn load(options: &Options) -> Result<Config, Box<dyn Error>> {
     } else {
         config.listen.set_ip(options.host.unwrap_or(config.listen.ip()));
         config.listen.set_port(options.port.unwrap_or(config.listen.port()));
+    }
+    if let Some(admin) = options.admin {
+        config.admin = admin;
     }
     if options.data_dir.is_some() {
         config.data_dir.clone_from(&options.data_dir);

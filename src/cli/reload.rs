@@ -39,6 +39,7 @@ impl Reload {
             Ok(format!("configuration and keys are in force: {clients} clients, {cut} sessions ended{fixed}"))
         };
         let outcome = attempt().map_err(|error| format!("nothing has changed: {error}"));
+        self.server.metrics().reloaded(outcome.is_ok());
         match &outcome {
             Ok(done) => info!("reloaded: {done}"),
             Err(why) => error!("not reloaded: {why}"),
@@ -51,6 +52,7 @@ impl Reload {
         let (first, differ) = (&self.first, |name, differs| if differs { Some(name) } else { None });
         let names: Vec<_> = [
             differ("listen", first.listen != config.listen),
+            differ("admin", first.admin != config.admin),
             differ("data_dir", first.data_dir != config.data_dir),
             differ("workers", first.workers != config.workers),
         ]

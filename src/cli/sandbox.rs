@@ -2,7 +2,10 @@
 //!
 //! What is locked is a thread, and all that it starts from then on: so it has to be done before there is a second one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueEnum;
 use tracing::{info, warn};
@@ -73,8 +76,9 @@ impl Needs {
                 if folder == Path::new("") { PathBuf::from(".") } else { folder.to_owned() }
             },
         ));
-        let port = |origin: &str| Url::parse(origin).ok()?.port_or_known_default();
-        let mut connect: Vec<_> = config.origins.list().into_iter().filter_map(port).chain([DNS]).collect();
+        let port = |(origin, _): (String, _)| Url::parse(&origin).ok()?.port_or_known_default();
+        let mut connect: Vec<_> = config.origins.list().into_iter().filter_map(port).collect();
+        connect.extend(config.dns.servers.iter().map(SocketAddr::port).chain([DNS]));
         connect.sort_unstable();
         connect.dedup();
         let abstract_sockets = std::env::var("NOTIFY_SOCKET").is_ok_and(|name| name.starts_with('@'));

@@ -3,13 +3,18 @@
 use std::{error::Error, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use xllm_proxy::{
     listen,
-    server::{Config, Server, Stopped, Workers},
+    server::{
+        Config, Server, Stopped, Workers,
+        admin::{self, Admin},
+    },
 };
 
 use super::{
+    admin::listen as listen_admin,
     client::add_command,
     options::{Options, config_file, key_folder, start_logging},
     reload::Reload,
@@ -25,13 +30,16 @@ pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dy
     let clients = keys.names().len();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (listener, passed) = runtime.block_on(async { listener(config.listen) })?;
+    let admin = runtime.block_on(async { listen_admin(config.admin) })?;
     // Before there is another thread, the log's, which would stay as free as it is.
     let locked = sandbox::lock(options.sandbox, &sandbox::Needs::new(&config, config_file(options), folder.path()))?;
     // Dropped before what goes wrong is said by `main`: behind all that was logged.
     let log = start_logging(options)?;
     let workers = Workers::start(config.workers)?;
     let server = Server::new(config.clone(), Arc::new(keys))?;
-    let reload = Reload::new(options.clone(), config, folder.clone(), server.clone());
+    let reload = Arc::new(Reload::new(options.clone(), config, folder.clone(), server.clone()));
+    let metrics = server.metrics().clone();
+    metrics.watch_log(log.lines().clone());
     runtime.block_on(async {
         locked.log();
         if passed {
@@ -47,6 +55,11 @@ pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dy
         }
         let watchdog = systemd::watchdog(workers.pulse());
         systemd::ready(&format!("listening on {address}"));
+        let again = reload.clone();
+        let admin = admin.map(|listener| {
+            let hooks = Admin { metrics: metrics.clone(), reload: Arc::new(move || again.all()) };
+            AbortOnDropHandle::new(tokio::spawn(admin::serve(listener, hooks)))
+        });
         let stop = async {
             stop_signal().await;
             systemd::stopping("requests under way may finish");
@@ -59,12 +72,18 @@ pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dy
                 std::process::exit(CUT.into());
             });
         };
-        tokio::select! {
-            stopped = server.run_on(workers, listener, stop) => Ok(stopped),
+        #[cfg(feature = "otlp")]
+        let push = push(metrics)?;
+        let stopped = tokio::select! {
+            stopped = server.run_on(workers, listener, stop) => stopped,
             never = reload.watch(stamp) => match never {},
             never = reload.at_signals() => match never {},
             never = watchdog => match never {},
-        }
+        };
+        #[cfg(feature = "otlp")]
+        push.end().await;
+        drop(admin);
+        Ok(stopped)
     })
 }
 
@@ -102,5 +121,36 @@ async fn stop_signal() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated => {}
+    }
+}
+
+/// Pushes the metrics to a collector, if the environment names one.
+#[cfg(feature = "otlp")]
+fn push(metrics: Arc<Metrics>) -> Result<Push, Box<dyn Error>> {
+    use xllm_proxy::server::metrics::otlp;
+    let Some(settings) = otlp::Settings::new(|name| std::env::var(name).ok())? else { return Ok(Push(None)) };
+    info!(otlp = ?settings, "pushing the metrics");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let pushing = async move {
+        if let Err(error) = otlp::push(metrics, settings, async { drop(stopped.await) }).await {
+            warn!("cannot push the metrics: {error}");
+        }
+    };
+    Ok(Push(Some((stop, tokio::spawn(pushing)))))
+}
+
+/// What pushes the metrics, if anything does.
+#[cfg(feature = "otlp")]
+struct Push(Option<(tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>)>);
+
+#[cfg(feature = "otlp")]
+impl Push {
+    /// Pushes a last time.
+    async fn end(self) {
+        if let Some((stop, pushing)) = self.0 {
+            drop(stop);
+            // It has a limit of its own.
+            let _ = pushing.await;
+        }
     }
 }

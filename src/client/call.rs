@@ -235,7 +235,7 @@ where
     tokio::select! {
         () = send => {}
         // Answered or cancelled: what is left of the body is nobody's.
-        () = exchange.abandoned() => {}
+        _ = exchange.abandoned() => {}
     }
 }
 

@@ -22,6 +22,7 @@ use crate::proto::{
     frame::{GoAway, Request},
     handshake::ServerHello,
     limits::{HELLO, LENGTH, RECORD_PLAINTEXT, TAG, TRANSMIT_BATCH},
+    tally::Traffic,
 };
 
 /// Bytes to have room for before a read: one record, so that a full-speed stream is read in whole records.
@@ -50,6 +51,8 @@ pub(crate) trait Hook: Send {
     fn going_away(&mut self, goaway: &GoAway);
     /// It is over.
     fn closed(&mut self, why: &Closed);
+    /// What it has moved since the last time.
+    fn moved(&mut self, _traffic: &Traffic) {}
 }
 
 struct Pump<T, H> {
@@ -153,7 +156,8 @@ where
                 self.unflushed |= sealed;
                 self.output.len() >= TRANSMIT_BATCH
             };
-            state.dispatch(&mut self.events, &mut self.wake);
+            state.dispatch(now, &mut self.events, &mut self.wake);
+            let traffic = state.connection.take_traffic();
             if state.connection.is_draining() {
                 self.session.free.notify_waiters();
             } else if state.connection.can_open() {
@@ -165,10 +169,15 @@ where
             let (deadline, closed) = (state.connection.poll_timeout(), state.connection.is_closed());
             drop(state);
             self.wake.drain(..).for_each(Waker::wake);
-            if self.events.is_empty() {
+            let quiet = self.events.is_empty();
+            self.tell_hook();
+            // Whose session it is was told before, even if what came with that moved something already.
+            if traffic != Traffic::default() {
+                self.hook.moved(&traffic);
+            }
+            if quiet {
                 return (deadline, closed);
             }
-            self.tell_hook();
         }
     }
 
@@ -266,7 +275,12 @@ where
                 }
             }
             let now = self.session.now();
-            if !self.session.lock().connection.poll_transmit(now, &mut self.output) {
+            let (more, traffic) = {
+                let connection = &mut self.session.lock().connection;
+                (connection.poll_transmit(now, &mut self.output), connection.take_traffic())
+            };
+            self.hook.moved(&traffic);
+            if !more {
                 return self.io.flush().await;
             }
         }
@@ -294,7 +308,7 @@ impl<T, H> Drop for Pump<T, H> {
         let mut state = self.session.lock();
         state.connection.receive_end();
         let mut wake = Vec::new();
-        state.dispatch(&mut Vec::new(), &mut wake);
+        state.dispatch(self.session.now(), &mut Vec::new(), &mut wake);
         drop(state);
         self.session.free.notify_waiters();
         wake.into_iter().for_each(Waker::wake);

@@ -16,6 +16,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::proto::{
     Closed, Code, Connection, Error, Event,
     frame::{CancelReason, End, GoAway, Headers, Notice, Request, Response, Stamps},
+    tally::Tally,
 };
 
 /// What came for an exchange's program.
@@ -44,6 +45,10 @@ struct Slot {
     over: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Server: when the client's CANCEL was read.
+    cancelled: Option<Duration>,
+    /// Server: what came of it, when its last frame is sealed or its session over.
+    tally: Option<Tally>,
 }
 
 impl Slot {
@@ -205,6 +210,11 @@ impl Exchange {
         self.number
     }
 
+    /// The time of the session's clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.session.now()
+    }
+
     /// What comes next; `None` after the last.
     pub(crate) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         let mut state = self.session.lock();
@@ -298,8 +308,8 @@ impl Exchange {
         wake.for_each(Waker::wake);
     }
 
-    /// Waits until the exchange is over, whoever ended it.
-    pub(crate) async fn abandoned(&self) {
+    /// Waits until the exchange is over, whoever ended it. If it was the client's CANCEL, gives when that was read.
+    pub(crate) async fn abandoned(&self) -> Option<Duration> {
         poll_fn(|cx| {
             let mut state = self.session.lock();
             match state.slots.get_mut(&self.number) {
@@ -307,10 +317,26 @@ impl Exchange {
                     keep(&mut slot.writer, cx);
                     Poll::Pending
                 }
-                _ => Poll::Ready(()),
+                slot => Poll::Ready(slot.and_then(|slot| slot.cancelled)),
             }
         })
-        .await;
+        .await
+    }
+
+    /// Server: waits until the last frame of the exchange is sealed, or its session over.
+    pub(crate) async fn finished(&self) -> Tally {
+        poll_fn(|cx| {
+            let mut state = self.session.lock();
+            let over = state.closed.is_some();
+            match state.slots.get_mut(&self.number) {
+                Some(slot) if slot.tally.is_none() && !over => {
+                    keep(&mut slot.writer, cx);
+                    Poll::Pending
+                }
+                slot => Poll::Ready(slot.and_then(|slot| slot.tally).unwrap_or_default()),
+            }
+        })
+        .await
     }
 }
 
@@ -339,7 +365,7 @@ impl State {
     }
 
     /// Moves what happened to the slots; what concerns the session goes to `session`, who is to be woken to `wake`.
-    pub(super) fn dispatch(&mut self, session: &mut Vec<Event>, wake: &mut Vec<Waker>) {
+    pub(super) fn dispatch(&mut self, now: Duration, session: &mut Vec<Event>, wake: &mut Vec<Waker>) {
         while let Some(event) = self.connection.poll_event() {
             let (number, incoming, over) = match event {
                 Event::Response(number, response) => (number, Incoming::Response(response), false),
@@ -383,9 +409,19 @@ impl State {
             };
             let Some(slot) = self.slots.get_mut(&number) else { continue };
             slot.over |= over;
+            if matches!(incoming, Incoming::Cancelled) {
+                slot.cancelled = Some(now);
+            }
             slot.inbox.push_back(incoming);
             wake.extend(slot.reader.take());
             if over {
+                wake.extend(slot.writer.take());
+            }
+        }
+        // Last: an exchange can be over in the turn that it came in.
+        for (number, tally) in self.connection.drain_finished() {
+            if let Some(slot) = self.slots.get_mut(&number) {
+                slot.tally = Some(tally);
                 wake.extend(slot.writer.take());
             }
         }

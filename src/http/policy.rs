@@ -8,7 +8,7 @@ mod table;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-pub use rules::{RuleError, Rules};
+pub use rules::{CREDENTIALS, RuleError, Rules};
 pub use table::{HOP_BY_HOP, REQUEST, RESPONSE, Row};
 
 use crate::proto::frame::Policy;
@@ -17,6 +17,11 @@ use table::matches;
 
 /// The `user-agent` that upstreams see under `neutral` and `sdk`: one constant, because some CDNs refuse an empty one.
 pub const USER_AGENT: HeaderValue = HeaderValue::from_static("xllm-proxy/1");
+
+/// Whether a field ends at each hop, so that it is made anew for the next.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches(HOP_BY_HOP, name.as_str())
+}
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

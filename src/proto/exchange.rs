@@ -9,6 +9,7 @@ use super::{
     error::{Code, Error},
     frame::{self, BodyEnd, BodyLength, End, Headers, Mode, Receipt, Response, Stamps, is_bodiless, kind},
     limits::{CREDIT_MAX, FRAME_COST, HEAD, RECORD_PLAINTEXT, SEND_QUEUE},
+    tally::Tally,
     wire::{put_varint, varint, varint_len},
 };
 
@@ -201,6 +202,11 @@ pub(super) struct Exchange {
     /// When the upstream gave its last byte, or was called.
     pub(super) spoke: Duration,
     receipt: Receipt,
+    /// END is sealed.
+    whole: bool,
+    /// DATA or BODY frames that were sealed, and the bytes of bodies in them.
+    frames: u64,
+    pub(super) sealed: u64,
 }
 
 fn micros(since: Duration, now: Duration) -> u64 {
@@ -225,6 +231,9 @@ impl Exchange {
             started: now,
             spoke: now,
             receipt: Receipt::default(),
+            whole: false,
+            frames: 0,
+            sealed: 0,
         }
     }
 
@@ -411,6 +420,11 @@ impl Exchange {
         self.reply == Reply::Ended
     }
 
+    /// What came of it so far.
+    pub(super) const fn tally(&self) -> Tally {
+        Tally { whole: self.whole, frames: self.frames, uploaded: self.inbound.total, receipt: self.receipt }
+    }
+
     /// Milliseconds since the upstream gave its last byte.
     pub(super) fn silence(&self, now: Duration) -> u64 {
         u64::try_from(now.saturating_sub(self.spoke).as_millis()).unwrap_or(u64::MAX)
@@ -471,6 +485,7 @@ impl Exchange {
                     return Ok(Wrote::NoRoom);
                 }
                 frame::put(out, kind::END, number, Some(self.out.seq), &head);
+                (self.whole, self.receipt) = (true, receipt);
                 true
             }
         };
@@ -523,6 +538,8 @@ impl Exchange {
         let piece = bytes.split_to(take);
         self.out.credit -= (take + FRAME_COST) as u64;
         self.out.queued -= take + if bytes.is_empty() { FRAME_COST } else { 0 };
+        self.frames += 1;
+        self.sealed += take as u64;
         if server {
             frame::put_header(out, kind::DATA, number, before + take);
             put_varint(out, self.out.seq);

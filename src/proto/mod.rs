@@ -10,6 +10,7 @@
 //! ```text
 //! connection ─► handshake, record, exchange, profile ─► keys, frame ─► crypto, cbor ─► header, wire ─► error, limits
 //! suite ─► crypto
+//! connection, exchange ─► tally ─► frame
 //! ```
 #![deny(clippy::disallowed_methods)]
 
@@ -27,6 +28,7 @@ pub mod profile;
 pub mod record;
 mod role;
 mod suite;
+pub mod tally;
 pub mod wire;
 
 pub use connection::{ClientConfig, Closed, Connection, Event, ServerConfig};

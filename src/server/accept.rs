@@ -16,6 +16,7 @@ use super::{
     Server,
     doorway::Waiting,
     guests::{Guest, Taken},
+    metrics::{self, Ending, Stranger},
     proxy_protocol, relay,
     sessions::{Listed, Open},
     worker::Worker,
@@ -27,6 +28,7 @@ use crate::{
         crypto::Secret,
         frame::{GoAway, Notice, Request},
         handshake::ServerHello,
+        tally::Traffic,
     },
 };
 
@@ -124,6 +126,7 @@ async fn serve(door: Door, worker: &Arc<Worker>, stream: TcpStream, start: Insta
         client: None,
         place: Place::Doorway(waiting),
         relays: TaskTracker::new(),
+        meter: worker.meter.session(),
     };
     let relays = hook.relays.clone();
     let farewell = {
@@ -159,6 +162,7 @@ struct ServerHook {
     client: Option<Arc<Guest>>,
     place: Place,
     relays: TaskTracker,
+    meter: metrics::Session,
 }
 
 /// Where a session counts.
@@ -190,6 +194,26 @@ impl ServerHook {
             Some(_) => Err(Notice::new(Code::KeyRevoked, Fault::Client, "this client's key was revoked or has expired")),
         }
     }
+
+    /// What a peer is that is let down after its hello was opened.
+    fn stranger(&self) -> Option<Stranger> {
+        self.key_id.map(|_| if self.client.is_some() { Stranger::Unproved } else { Stranger::UnknownKey })
+    }
+
+    fn count(&mut self, why: &Closed) {
+        self.meter.ended(match why {
+            Closed::Done => Ending::Done,
+            Closed::Lost { .. } => Ending::Lost,
+            Closed::TimedOut { .. } => Ending::TimedOut,
+            Closed::Fault(_) => Ending::Fault,
+            Closed::Refused(_) | Closed::ProfileRefused(_) => Ending::Refused,
+        });
+        match why {
+            Closed::Lost { in_hello: true } => self.meter.refused(self.stranger().unwrap_or(Stranger::Lost)),
+            Closed::TimedOut { in_hello: true } => self.meter.refused(self.stranger().unwrap_or(Stranger::TimedOut)),
+            _ => {}
+        }
+    }
 }
 
 impl Hook for ServerHook {
@@ -206,6 +230,9 @@ impl Hook for ServerHook {
             Ok(place) => {
                 self.place = place;
                 info!(peer = %self.peer, client = %self.client(), "session opened");
+                if let Some(client) = &self.client {
+                    self.meter.opened(&client.name);
+                }
             }
             Err(notice) => {
                 warn!(peer = %self.peer, client = %self.client(), code = %notice.code, "session refused: {}", notice.text);
@@ -215,6 +242,7 @@ impl Hook for ServerHook {
     }
 
     fn rejected(&mut self, error: Error) {
+        self.meter.refused(self.stranger().unwrap_or(Stranger::Garbage));
         let peer = self.peer;
         match self.key_id {
             None => warn!(%peer, "refused: not a client of this proxy ({error})"),
@@ -225,13 +253,19 @@ impl Hook for ServerHook {
     fn request(&mut self, exchange: Exchange, request: Box<Request>) {
         // A session that was refused has ended it already.
         if let (Place::Inside(..), Some(client)) = (&self.place, &self.client) {
-            self.relays.spawn(relay::relay(self.server.clone(), self.worker.exchange(), client.clone(), exchange, request));
+            let (held, meter) = (self.worker.exchange(), self.meter.exchange(exchange.now()));
+            self.relays.spawn(relay::relay(self.server.clone(), held, client.clone(), meter, exchange, request));
         }
     }
 
     fn going_away(&mut self, _goaway: &GoAway) {}
 
+    fn moved(&mut self, traffic: &Traffic) {
+        self.meter.moved(traffic);
+    }
+
     fn closed(&mut self, why: &Closed) {
+        self.count(why);
         let (peer, client) = (self.peer, self.client());
         match (why, self.key_id, &self.client) {
             (Closed::Lost { in_hello: true } | Closed::TimedOut { in_hello: true }, Some(key_id), None) => {

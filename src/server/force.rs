@@ -1,9 +1,6 @@
 //! What is in force: configuration and keys, taken and replaced as one, so that nobody ever sees a half of a change.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     config::{Config, clients::ClientRule},
@@ -18,7 +15,7 @@ use crate::proto::{KeyId, ServerConfig, limits};
 pub(super) struct Force {
     pub(super) config: Config,
     pub(super) keys: Arc<Keys>,
-    pub(super) upstream: Arc<upstream::Settings>,
+    pub(super) upstream: Arc<upstream::Shared>,
 }
 
 impl Force {
@@ -49,10 +46,5 @@ impl Force {
             keep_alive: limits::SERVER_KEEP_ALIVE,
             idle: limits.idle(),
         }
-    }
-
-    /// How long what is under way may take when the server stops.
-    pub(super) fn drain(&self) -> Duration {
-        self.config.limits.drain()
     }
 }

@@ -21,9 +21,15 @@ impl Memory {
         self.measured.store(bytes, Relaxed);
     }
 
+    /// Bytes that sessions hold, and that are taken in whole.
+    pub(super) fn parts(&self) -> (usize, usize) {
+        (self.measured.load(Relaxed), self.counted.load(Relaxed))
+    }
+
     /// Bytes that are held, in all.
-    pub(super) fn held(&self) -> usize {
-        self.measured.load(Relaxed) + self.counted.load(Relaxed)
+    fn held(&self) -> usize {
+        let (sessions, whole) = self.parts();
+        sessions + whole
     }
 
     /// Whether there is room for more.
@@ -44,20 +50,22 @@ fn full() -> Notice {
 #[derive(Debug)]
 pub(super) struct Whole<'a> {
     memory: &'a Memory,
+    /// What all may hold.
+    limit: usize,
     bytes: usize,
 }
 
 impl<'a> Whole<'a> {
-    pub(super) const fn new(memory: &'a Memory) -> Self {
-        Self { memory, bytes: 0 }
+    pub(super) const fn new(memory: &'a Memory, limit: usize) -> Self {
+        Self { memory, limit, bytes: 0 }
     }
 
     /// So many bytes more.
     ///
     /// # Errors
     /// If there is no room for them.
-    pub(super) fn add(&mut self, bytes: usize, limit: usize) -> Result<(), Notice> {
-        self.memory.check(limit)?;
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), Notice> {
+        self.memory.check(self.limit)?;
         self.bytes += bytes;
         self.memory.counted.fetch_add(bytes, Relaxed);
         Ok(())
@@ -78,11 +86,11 @@ mod tests {
     fn what_is_held_is_counted_until_it_is_dropped() {
         let memory = Memory::default();
         memory.measure(600);
-        let mut whole = Whole::new(&memory);
-        assert_eq!(whole.add(300, 1000), Ok(()));
-        assert_eq!(whole.add(300, 1000), Ok(()), "beyond the limit by a piece at most");
+        let mut whole = Whole::new(&memory, 1000);
+        assert_eq!(whole.add(300), Ok(()));
+        assert_eq!(whole.add(300), Ok(()), "beyond the limit by a piece at most");
         assert_eq!(memory.held(), 1200);
-        let refused = whole.add(1, 1000).expect_err("it is full");
+        let refused = whole.add(1).expect_err("it is full");
         assert_eq!((refused.code, refused.after, refused.retry), (Code::Overloaded, Some(2000), false));
         assert!(memory.check(1000).is_err());
         drop(whole);

@@ -6,9 +6,11 @@
 //!          │  ├─► worker ─► upstream
 //!          │  └─► proxy_protocol, doorway, sessions, guests
 //!          └─► force ─► keys, config
+//! admin ─► metrics, in which all of them count
 //! ```
 
 mod accept;
+pub mod admin;
 pub mod config;
 mod doorway;
 mod force;
@@ -16,6 +18,7 @@ pub mod guard;
 mod guests;
 pub mod keys;
 mod memory;
+pub mod metrics;
 mod proxy_protocol;
 mod relay;
 mod sessions;
@@ -40,9 +43,11 @@ use tracing::{info, warn};
 
 pub use config::Config;
 pub use keys::Keys;
+pub use metrics::Metrics;
 pub use upstream::SetUpError;
 pub use worker::{Pulse, Workers};
 
+use metrics::Readiness;
 use worker::{Place, Worker};
 
 /// How often the server looks for keys that have expired, and at what its sessions hold.
@@ -55,7 +60,8 @@ pub struct Server {
     doorway: doorway::Doorway,
     sessions: Arc<sessions::Sessions>,
     guests: guests::Guests,
-    memory: memory::Memory,
+    memory: Arc<memory::Memory>,
+    metrics: Arc<Metrics>,
 }
 
 /// How a server came to its end.
@@ -73,14 +79,22 @@ impl Server {
     /// # Errors
     /// If TLS for the upstreams cannot be set up on this machine, or the configuration was made by hand and is not valid.
     pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, SetUpError> {
-        let upstream = Arc::new(upstream::Settings::new(&config)?);
+        let upstream = upstream::Shared::new(&config)?;
+        let memory = Arc::<memory::Memory>::default();
+        let metrics = Metrics::new(&config.limits, memory.clone());
         Ok(Arc::new(Self {
             force: ArcSwap::from_pointee(force::Force { config, keys, upstream }),
             doorway: doorway::Doorway::default(),
             sessions: Arc::default(),
             guests: guests::Guests::default(),
-            memory: memory::Memory::default(),
+            memory,
+            metrics,
         }))
+    }
+
+    /// What it does, in numbers.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Puts this configuration and these keys in the place of those in force, as one. What is under way goes on as it began, but for the
@@ -90,7 +104,8 @@ impl Server {
     /// # Errors
     /// As [`Server::new`]; then nothing has changed.
     pub fn reload(&self, config: Config, keys: Arc<Keys>) -> Result<usize, SetUpError> {
-        let upstream = Arc::new(upstream::Settings::new(&config)?);
+        let upstream = upstream::Shared::new(&config)?;
+        self.metrics.limit(&config.limits);
         self.force.store(Arc::new(force::Force { config, keys, upstream }));
         Ok(self.review())
     }
@@ -100,7 +115,8 @@ impl Server {
         self.force.rcu(|force| force::Force {
             config: force.config.clone(),
             keys: keys.clone(),
-            upstream: force.upstream.clone(),
+            // Connections that wait to be used again may remember a client that is no more.
+            upstream: force.upstream.anew(),
         });
         self.review()
     }
@@ -136,7 +152,8 @@ impl Server {
     }
 
     async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) -> Stopped {
-        let workers: Vec<_> = places.iter().map(Worker::new).collect();
+        let workers: Vec<_> =
+            (0..).zip(places).map(|(number, place)| Worker::new(number, place, self.metrics.meter())).collect();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let guard = end.clone().drop_guard();
@@ -148,11 +165,13 @@ impl Server {
             }
         };
         tokio::pin!(tend);
+        self.metrics.is(Readiness::Accepting);
         tokio::select! {
             () = accept::accept(&self, &workers, &listener, &tasks, &stop, &end) => {}
             () = &mut tend => {}
             () = shutdown => {}
         }
+        self.metrics.is(Readiness::Draining);
         drop(listener);
         stop.cancel();
         tasks.close();
@@ -160,8 +179,9 @@ impl Server {
         if open > 0 {
             info!(sessions = open, "stopping: requests under way may finish");
         }
+        let drain = self.force.load().config.limits.drain();
         let in_time = tokio::select! {
-            in_time = timeout(self.force.load().drain(), tasks.wait()) => in_time,
+            in_time = timeout(drain, tasks.wait()) => in_time,
             // Keys are revoked in these seconds as well.
             () = &mut tend => Ok(()),
         };

@@ -14,8 +14,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::memory::Whole;
 use crate::{
     driver::{Exchange, Incoming},
     http::{
@@ -33,6 +34,8 @@ pub(super) enum Failure {
     TooLarge,
     /// Trailers that HTTP does not allow.
     Trailers(InvalidHeader),
+    /// It did not go on for so long.
+    Stalled(Duration),
     /// The exchange is over.
     Abandoned,
 }
@@ -106,29 +109,32 @@ pub(super) struct Upload {
 
 /// A request body that was taken in whole, to be looked at before the upstream is called.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct Taken<'a> {
     pub(super) bytes: Bytes,
     trailers: Headers,
+    _held: Whole<'a>,
 }
 
-impl Taken {
-    /// Takes one of at most `limit` bytes; `count` is told of each piece.
+impl<'a> Taken<'a> {
+    /// Takes one of at most `limit` bytes, whose pieces come within `patience` of each other; `held` counts them.
     pub(super) async fn take(
         exchange: &Exchange,
         limit: u64,
-        mut count: impl FnMut(usize) -> Result<(), Notice>,
+        patience: Duration,
+        mut held: Whole<'a>,
     ) -> Result<Result<Self, Failure>, Notice> {
         let mut bytes = BytesMut::new();
         loop {
-            match exchange.incoming().await {
+            let Ok(incoming) = timeout(patience, exchange.incoming()).await else { return Ok(Err(Failure::Stalled(patience))) };
+            match incoming {
                 Some(Incoming::Piece(piece, _)) if (bytes.len() + piece.len()) as u64 > limit => {
                     return Ok(Err(Failure::TooLarge));
                 }
                 Some(Incoming::Piece(piece, _)) => {
-                    count(piece.len())?;
+                    held.add(piece.len())?;
                     bytes.extend_from_slice(&piece);
                 }
-                Some(Incoming::BodyEnd(trailers)) => return Ok(Ok(Self { bytes: bytes.freeze(), trailers })),
+                Some(Incoming::BodyEnd(trailers)) => return Ok(Ok(Self { bytes: bytes.freeze(), trailers, _held: held })),
                 _ => return Ok(Err(Failure::Abandoned)),
             }
         }
@@ -153,7 +159,7 @@ impl Upload {
         limit: u64,
         (policy, rules): (Policy, Rules),
         progress: Arc<Progress>,
-        taken: Option<&Taken>,
+        taken: Option<&Taken<'_>>,
     ) -> Self {
         let left = match length {
             BodyLength::None => Some(0),

@@ -6,7 +6,7 @@ use std::{
     io,
     num::NonZero,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::upstream::{Settings, Upstreams};
+use super::metrics::Meter;
 
 /// What a worker is given before another is made use of: the more one has at once, the more of it leaves in one write, and the less
 /// often a thread has to wake up. At 50 tokens a second, so many streams keep a thread about half busy.
@@ -155,8 +155,10 @@ impl Rest {
 /// One of the places where sessions run.
 #[derive(Debug)]
 pub(super) struct Worker {
+    /// Tells it from the others.
+    pub(super) number: usize,
     place: Place,
-    upstreams: Mutex<Option<(Arc<Settings>, Arc<Upstreams>)>>,
+    pub(super) meter: Meter,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
     /// It was busy for too much of the last second.
@@ -164,18 +166,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(place: &Place) -> Arc<Self> {
-        let (place, upstreams) = (place.clone(), Mutex::default());
-        Arc::new(Self { place, upstreams, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
-    }
-
-    /// Its connections to upstreams, new ones where these settings are: calls that are under way keep theirs.
-    pub(super) fn upstreams(&self, settings: &Arc<Settings>) -> Arc<Upstreams> {
-        let mut known = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            Some((of, upstreams)) if Arc::ptr_eq(of, settings) => upstreams.clone(),
-            _ => known.insert((settings.clone(), Arc::new(Upstreams::new(settings)))).1.clone(),
-        }
+    pub(super) fn new(number: usize, place: &Place, meter: Meter) -> Arc<Self> {
+        Arc::new(Self { number, place: place.clone(), meter, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
     }
 
     /// The one for another session: the first that has room and time, else the one that has least to do.

@@ -14,6 +14,8 @@ mod log;
 mod records;
 mod refusals;
 mod refused_streams;
+mod rules;
+mod ssrf;
 mod stopping;
 mod upstreams;
 

@@ -17,6 +17,7 @@ mod goaway;
 mod how_many;
 mod misuse;
 mod packing;
+mod tally;
 mod timers;
 
 use xllm_proxy::proto::{Closed, Event, Role};

@@ -25,6 +25,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_xllm-proxy");
 pub(crate) struct Served {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Of its admin listener, if the configuration has one.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) credential: Credential,
     log: watch::Receiver<Vec<String>>,
     /// Held while a line of the log is read.
@@ -43,7 +45,7 @@ fn program() -> Command {
 }
 
 impl Served {
-    /// With this configuration (TOML) and these origins allowed, with a log of this level.
+    /// With this configuration (TOML) and these origins allowed, with a log of this level, or `json`.
     /// `roots` is a file of the certificates to trust.
     async fn launch(level: &str, config: &str, allow: &[&str], roots: Option<&Path>) -> Self {
         let trusting = |mut command: Command| {
@@ -65,7 +67,12 @@ impl Served {
         let credential = String::from_utf8(added.stdout).expect("text").parse().expect("a credential");
 
         let mut command = program();
-        command.args(common).args(["--listen", "127.0.0.1:0", "--log", level]);
+        command.args(common).args(["--listen", "127.0.0.1:0"]);
+        command.args(if level == "json" { ["--log-format", "json"] } else { ["--log", level] });
+        let has_admin = config.contains("[admin]");
+        if !has_admin {
+            command.args(["--admin", "off"]);
+        }
         command.args(allow.iter().flat_map(|origin| ["--allow", origin]));
         command.stdin(Stdio::null());
         let mut child = change(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -79,19 +86,28 @@ impl Served {
                 lines.send_modify(|lines| lines.push(line));
             }
         });
-        let mut served = Self { child, address: ([127, 0, 0, 1], 0).into(), credential, log, reading, folder };
-        let line = served.logged(&["serving listen="]).await;
-        let (_, rest) = line.split_once("listen=").expect("an address");
-        served.address = rest.split(' ').next().unwrap_or_default().parse().expect("an address");
+        let mut served = Self { child, address: ([127, 0, 0, 1], 0).into(), admin: None, credential, log, reading, folder };
+        served.address = served.said(&["serving"], "listen").await;
+        if has_admin {
+            served.admin = Some(served.said(&["admin listener"], "admin").await);
+        }
         served
+    }
+
+    /// Waits for such a line, and gives the address that it has in this field.
+    async fn said(&self, parts: &[&str], field: &str) -> SocketAddr {
+        let line = self.logged(&[parts, &[field]].concat()).await;
+        let (_, rest) = line.rsplit_once(field).expect("the field");
+        let is_of_address = |character: char| character.is_ascii_digit() || ".:".contains(character);
+        let value = rest.trim_start_matches(|character: char| !character.is_ascii_digit());
+        value.split(|character| !is_of_address(character)).next().unwrap_or_default().parse().expect("an address")
     }
 
     /// Waits for a line that holds all of these, at a level that is on by default.
     pub(crate) async fn logged(&self, parts: &[&str]) -> String {
         let mut log = self.log.clone();
         let fits = |line: &&String| {
-            parts.iter().all(|part| line.contains(part))
-                && [" INFO ", " WARN ", " ERROR "].iter().any(|level| line.contains(level))
+            parts.iter().all(|part| line.contains(part)) && ["INFO", "WARN", "ERROR"].iter().any(|level| line.contains(level))
         };
         let wait = log.wait_for(|lines| lines.iter().any(|line| fits(&line)));
         match tokio::time::timeout(super::LIMIT, wait).await {
@@ -114,6 +130,11 @@ impl Served {
     pub(crate) fn add_client(&self, name: &str) -> Credential {
         let added = program().args(["client", "add", name, "--data-dir"]).arg(self.folder.path()).output().expect("it runs");
         String::from_utf8(added.stdout).expect("text").parse().expect("a credential")
+    }
+
+    /// Where its key files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn pid(&self) -> u32 {

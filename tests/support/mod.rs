@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 pub(crate) mod child;
+pub(crate) mod dns;
 pub(crate) mod mitm;
 pub(crate) mod raw;
 pub(crate) mod relay;

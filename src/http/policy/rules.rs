@@ -4,8 +4,8 @@ use http::{HeaderName, HeaderValue};
 
 use super::table::{HOP_BY_HOP, matches};
 
-/// Keys are one provider's: they are not for rules, which hold for all.
-const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie"];
+/// Where keys travel. They are one provider's, and not for rules, which hold for all.
+pub const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie"];
 
 /// A name, or the beginning of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,9 @@ pub enum RuleError {
     #[error("`{0}` is set twice (capital letters make no difference): leave one")]
     Twice(String),
     /// A field of keys, which would go to every host.
-    #[error("`{0}` cannot be set: a key would go to every host that is called; it belongs to one provider")]
+    #[error(
+        "`{0}` cannot be set: a key would go to every host that is called; it belongs to one provider (in the server's [[origin]])"
+    )]
     Credential(String),
     /// A value that HTTP forbids.
     #[error("the value that `{0}` is set to has a line break or another character that headers cannot hold")]
@@ -115,6 +117,14 @@ impl Rules {
         Ok(rules)
     }
 
+    /// The same, and fields of these names go whatever else is said of them.
+    #[must_use]
+    pub fn dropping<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut rules = self.clone();
+        rules.drop.extend(names.into_iter().map(|name| Pattern { text: name.into(), open: false }));
+        rules
+    }
+
     /// Whether they change nothing.
     pub const fn is_empty(&self) -> bool {
         self.keep.is_empty() && self.drop.is_empty() && self.set.is_empty()
@@ -165,6 +175,12 @@ pub(super) mod tests {
             assert!(error.contains(expected), "{error}");
         }
         assert!(rules(&[], &["connection", "host"], &[]).is_ok(), "dropping them is nothing new");
+    }
+
+    #[test]
+    fn what_is_dropped_on_top_goes_whatever_the_rules_keep() {
+        let rules = rules(&["x-api-key", "x-*"], &[], &[]).expect("valid").dropping(["x-api-key", "cookie"]);
+        assert_eq!(["x-api-key", "cookie", "x-other"].map(|name| rules.verdict(name)), [Some(false), Some(false), Some(true)]);
     }
 
     #[test]

@@ -30,14 +30,20 @@ impl Connection {
                 Stage::AwaitingHello | Stage::HelloSent(_) => {
                     let Some(&hello) = input.first_chunk::<HELLO>() else { return };
                     let _ = input.split_to(HELLO);
+                    self.traffic.received.wire += HELLO as u64;
                     self.heard = now;
                     self.receive_hello(now, &hello);
                 }
                 Stage::AwaitingFirst | Stage::Open => {
                     let Some((_, opener)) = &mut self.keys else { return };
+                    let before = input.len();
                     match opener.open(input) {
                         Ok(None) => return,
-                        Ok(Some(record)) => self.receive_record(now, &record),
+                        Ok(Some(record)) => {
+                            self.traffic.received.wire += (before - input.len()) as u64;
+                            self.traffic.received.records += 1;
+                            self.receive_record(now, &record);
+                        }
                         Err(error) => self.fault(error),
                     }
                 }
@@ -141,6 +147,10 @@ impl Connection {
             match frame::decode(record, &mut at, self.role().peer()) {
                 Ok(None) => break,
                 Ok(Some((exchange, frame))) => {
+                    self.traffic.received.frames += 1;
+                    if let Frame::Body(body) | Frame::Data { payload: body, .. } = &frame {
+                        self.traffic.received.body += body.len() as u64;
+                    }
                     if let Err(error) = self.receive_frame(now, exchange, frame) {
                         self.fault(error);
                     }
@@ -259,6 +269,7 @@ impl Connection {
             None
         };
         if let Some(notice) = refusal {
+            self.traffic.refused += 1;
             return self.refuse((kind::ERROR, exchange, Some(0), notice.retry_safe().encode()));
         }
         self.exchanges.insert(exchange, Exchange::new(&request, request.credit, config.credit, now));
@@ -354,6 +365,9 @@ impl Connection {
 
     pub(super) fn close(&mut self, why: Closed) {
         self.stage = Stage::Closed;
+        if self.is_server() {
+            self.finished.extend(self.exchanges.iter().map(|(&number, open)| (number, open.tally())));
+        }
         let unsent = self.exchanges.drain().filter(|(_, exchange)| exchange.is_unsent()).map(|(number, _)| number);
         let mut unsent: Vec<_> = unsent.collect();
         unsent.sort_unstable();

@@ -21,6 +21,7 @@ use super::{
     profile::Profile,
     record::{Opener, Sealer},
     role::Role,
+    tally::{Tally, Traffic},
 };
 
 /// What a client brings.
@@ -198,6 +199,9 @@ pub struct Connection {
     control: VecDeque<(u8, u32, Option<u64>, Bytes)>,
     pongs: VecDeque<(u32, [u8; 8])>,
     events: VecDeque<Event>,
+    /// Server: exchanges that are over, until somebody asks.
+    finished: Vec<(u32, Tally)>,
+    traffic: Traffic,
     /// The client owes the record that proves its key (section 3.9).
     confirm: bool,
     /// The last number that either GOAWAY allows.
@@ -258,6 +262,8 @@ impl Connection {
             control: VecDeque::new(),
             pongs: VecDeque::new(),
             events: VecDeque::new(),
+            finished: Vec::new(),
+            traffic: Traffic::default(),
             confirm: false,
             draining: None,
             heard: now,
@@ -474,6 +480,16 @@ impl Connection {
             }
             _ => self.close(Closed::Done),
         }
+    }
+
+    /// Server: the exchanges that are over since this was called last, and what came of each.
+    pub fn drain_finished(&mut self) -> impl Iterator<Item = (u32, Tally)> + '_ {
+        self.finished.drain(..)
+    }
+
+    /// What this end has moved since this was called last.
+    pub fn take_traffic(&mut self) -> Traffic {
+        core::mem::take(&mut self.traffic)
     }
 
     /// What happened, oldest first.

@@ -52,8 +52,10 @@ impl Connection {
                 self.close(Closed::Fault(error));
                 break;
             }
+            self.traffic.sent.records += 1;
         }
         self.finish_drain();
+        self.traffic.sent.wire += (out.len() - before) as u64;
         out.len() > before
     }
 
@@ -63,10 +65,11 @@ impl Connection {
         while let Some((exchange, token)) = self.pongs.front().copied() {
             let open = self.exchanges.get(&exchange);
             let silence = open.filter(|_| server).map_or(0, |open| open.silence(now));
-            if (exchange == 0 || open.is_some())
-                && !put_small(out, text, kind::PONG, exchange, None, &Ping { token, silence }.encode())
-            {
-                return Ok(());
+            if exchange == 0 || open.is_some() {
+                if !put_small(out, text, kind::PONG, exchange, None, &Ping { token, silence }.encode()) {
+                    return Ok(());
+                }
+                self.traffic.sent.frames += 1;
             }
             self.pongs.pop_front();
         }
@@ -81,11 +84,15 @@ impl Connection {
             let amount = varint(open.take_owed());
             open.crediting = false;
             let _fits = put_small(out, text, kind::CREDIT, exchange, None, &amount);
+            self.traffic.sent.frames += 1;
         }
         while let Some(number) = self.ready.pop_front() {
             let Some(open) = self.exchanges.get_mut(&number) else { continue };
+            let body = open.sealed;
             let wrote = open.write(number, out, out.len() - text, server, now)?;
             self.confirm = false;
+            self.traffic.sent.body += open.sealed - body;
+            self.traffic.sent.frames += u64::from(!matches!(wrote, Wrote::NoRoom | Wrote::NoCredit));
             match wrote {
                 Wrote::NoRoom => {
                     self.ready.push_front(number);
@@ -94,6 +101,7 @@ impl Connection {
                 Wrote::Some => self.ready.push_back(number),
                 Wrote::All | Wrote::NoCredit => open.listed = false,
                 Wrote::Last => {
+                    self.finished.push((number, open.tally()));
                     self.exchanges.remove(&number);
                     self.idle_since = now;
                     continue;
@@ -106,6 +114,7 @@ impl Connection {
         self.fill_control(out, text);
         if core::mem::take(&mut self.confirm) {
             let _ = put_small(out, text, kind::PING, 0, None, &Ping { token: [0; 8], silence: 0 }.encode());
+            self.traffic.sent.frames += 1;
         }
         Ok(())
     }
@@ -120,6 +129,7 @@ impl Connection {
             if !put_small(out, text, *kind, *exchange, *seq, payload) {
                 return false;
             }
+            self.traffic.sent.frames += 1;
             self.control.pop_front();
         }
         true

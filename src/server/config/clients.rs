@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::ConfigError;
 use crate::{
     proto::Profile,
-    server::guard::{models::Models, origins::Origins},
+    server::guard::{models::Models, pattern::Patterns},
 };
 
 /// The table whose values all clients have, unless one of their own says otherwise.
@@ -46,7 +46,7 @@ pub struct ClientRule {
     /// The weakest traffic profile that it may use, beside the server's.
     pub profile: Profile,
     /// What it may call, of what the server may; `None`: all of that.
-    pub origins: Option<Origins>,
+    pub origins: Option<Patterns>,
     /// The models that it may ask; `None`: all.
     pub models: Option<Models>,
     /// Largest request body, bytes, beside the server's limit.
@@ -95,7 +95,7 @@ impl ClientFile {
                 .map_or(Ok(base.profile), |name| name.parse())
                 .map_err(|error| wrong(format!("profile: {error}")))?,
             origins: match self.origins {
-                Some(list) => Some(Origins::new(false, &list).map_err(|error| wrong(format!("origins: {error}")))?),
+                Some(list) => Some(Patterns::parse(&list).map_err(|error| wrong(format!("origins: {error}")))?),
                 None => base.origins.clone(),
             },
             models: match self.models {

@@ -1,9 +1,13 @@
 //! The server's configuration: a TOML file with strict keys; environment and flags are laid over it by the binary.
 
+mod admin;
 pub mod clients;
+mod dns;
 mod error;
 mod limits;
+mod origins;
 mod proxies;
+mod reference;
 mod rules;
 
 use std::{
@@ -16,13 +20,22 @@ use std::{
 use serde::Deserialize;
 
 pub use self::{
+    admin::AdminListen,
     clients::Clients,
-    error::ConfigError,
+    dns::Dns,
+    error::{ConfigError, EntryError},
     limits::Limits,
     proxies::{NotANetwork, Proxies},
+    reference::ReferenceError,
 };
 
-use self::{clients::ClientFile, proxies::ProxiesFile, rules::RulesFile};
+use self::{
+    admin::AdminFile,
+    clients::ClientFile,
+    origins::{OriginFile, OriginsFile},
+    proxies::ProxiesFile,
+    rules::RulesFile,
+};
 use super::guard::origins::Origins;
 use crate::{
     http::policy::Rules,
@@ -42,12 +55,16 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Balancers in front, which say whom they forward for.
     pub proxies: Proxies,
+    /// Where the admin listener is.
+    pub admin: AdminListen,
     /// Folder of the key files; `None`: the platform's.
     pub data_dir: Option<PathBuf>,
     /// Threads that carry sessions, for [`Workers::start`](super::Workers::start); `None`: one for each processor.
     pub workers: Option<NonZero<usize>>,
     /// What may be called.
     pub origins: Origins,
+    /// Where names are looked up.
+    pub dns: Dns,
     /// The weakest traffic profile that clients may use.
     pub profile: Profile,
     /// The loosest header policy that clients may use.
@@ -82,20 +99,10 @@ struct File {
     response_headers: RulesFile,
     origins: OriginsFile,
     client: BTreeMap<String, ClientFile>,
+    origin: Vec<OriginFile>,
+    dns: Dns,
     limits: Limits,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct OriginsFile {
-    known: bool,
-    allow: Vec<String>,
-}
-
-impl Default for OriginsFile {
-    fn default() -> Self {
-        Self { known: true, allow: Vec::new() }
-    }
+    admin: AdminFile,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -118,9 +125,11 @@ impl TryFrom<File> for Config {
         Ok(Self {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
             proxies: file.proxy_protocol.try_into()?,
+            admin: file.admin.listen,
             data_dir: file.data_dir,
             workers: file.workers.map(workers).transpose()?,
-            origins: Origins::new(file.origins.known, &file.origins.allow)?,
+            origins: origins::read(&file.origins, file.origin, &|name| std::env::var(name).ok())?,
+            dns: file.dns.check()?,
             profile: file.profile.map_or(Ok(Profile::Off), |name| name.parse())?,
             headers: match file.headers {
                 Some(HeaderPolicy::Neutral) => Policy::Neutral,

@@ -11,13 +11,17 @@ use crate::http::policy::Rules;
 pub(super) struct RulesFile {
     keep: Vec<String>,
     drop: Vec<String>,
-    #[serde(deserialize_with = "names_and_texts")]
+    #[serde(deserialize_with = "set")]
     set: Vec<(String, String)>,
 }
 
-/// A table of texts. What serde says of a value of another type would show it.
-fn names_and_texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
-    let wrong = || D::Error::custom("`set` is a table of names and texts, as in: set = { x-team = \"research\" }");
+fn set<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    names_and_texts(from, "`set` is a table of names and texts, as in: set = { x-team = \"research\" }")
+}
+
+/// A table of texts. What serde says of a value of another type would show it: `wrong` is said instead.
+pub(super) fn names_and_texts<'de, D: Deserializer<'de>>(from: D, wrong: &str) -> Result<Vec<(String, String)>, D::Error> {
+    let wrong = || D::Error::custom(wrong);
     let toml::Value::Table(table) = toml::Value::deserialize(from)? else { return Err(wrong()) };
     let text = |(name, value)| if let toml::Value::String(text) = value { Ok((name, text)) } else { Err(wrong()) };
     table.into_iter().map(text).collect()

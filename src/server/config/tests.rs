@@ -8,17 +8,35 @@ fn parse(text: &str) -> Result<Config, String> {
 fn the_example_shows_every_default() {
     let (example, default) = (parse(EXAMPLE).expect("the example is valid"), Config::default());
     assert_eq!(format!("{:?}", example.limits), format!("{:?}", default.limits));
-    assert_eq!(example.listen, default.listen);
+    assert_eq!((example.listen, example.admin), (default.listen, default.admin));
+    let admin = format!("\n# listen = \"{}\"", AdminListen::DEFAULT);
+    assert!(EXAMPLE.contains("\n[admin]\n") && EXAMPLE.contains(&admin), "the example lacks [admin]");
     assert!(EXAMPLE.contains("\n[proxy_protocol]\n") && example.proxies == default.proxies);
     assert!(EXAMPLE.contains("\n# workers = "), "the example lacks workers");
-    assert_eq!(example.origins.list(), default.origins.list());
+    assert_eq!(format!("{:?}", example.origins.list()), format!("{:?}", default.origins.list()));
+    assert_eq!(example.dns, default.dns);
     assert_eq!((example.profile, example.headers), (default.profile, default.headers));
     for (rules, of_defaults) in
         [(&example.request_headers, &default.request_headers), (&example.response_headers, &default.response_headers)]
     {
         assert!(rules.is_empty() && of_defaults.is_empty());
     }
-    for name in ["[client.\"*\"]", "[request_headers]", "[response_headers]", "keep = ", "drop = ", "set = "] {
+    for name in [
+        "[client.\"*\"]",
+        "[request_headers]",
+        "[response_headers]",
+        "keep = ",
+        "drop = ",
+        "set = ",
+        "[dns]",
+        "servers = ",
+        "# [[origin]]",
+        "# at = ",
+        "# methods = ",
+        "# paths = ",
+        "# private = ",
+        "# headers = ",
+    ] {
         assert!(EXAMPLE.contains(&format!("\n{name}")), "the example lacks {name}");
     }
     let rule = |config: &Config| format!("{:?}", config.clients.rule("anybody"));
@@ -37,6 +55,8 @@ fn unknown_keys_are_refused_with_their_line() {
         ("lisen = '0.0.0.0:1'", "line 1, column 1"),
         ("[limits]\nsession = 1", "line 2, column 1"),
         ("[origins]\nalow = []", "line 2, column 1"),
+        ("[dns]\nserver = []", "line 2, column 1"),
+        ("[[origin]]\nat = 'https://x.example'\npath = []", "line 3, column 1"),
         ("\n[typo]", "line 2, column 2"),
         ("[response_headers]\n keeps = []", "line 2, column 2"),
     ] {
@@ -88,7 +108,10 @@ fn values_out_of_range_are_refused_by_name() {
         ("[origins]\nallow = ['nonsense']", "nonsense"),
         ("[proxy_protocol]\nfrom = ['balancer']", "proxy_protocol.from: `balancer`"),
         ("profile = 'loud'", "profile"),
+        ("[dns]\nservers = ['127.0.0.1:0']", "dns.servers"),
+        ("[dns]\nservers = ['127.0.0.1']", "socket address"),
         ("workers = 0", "workers"),
+        ("[admin]\nlisten = '50052'", "127.0.0.1:50052, or off"),
         ("workers = 1025", "workers"),
         ("[limits]\nunauthenticated = 0", "limits.unauthenticated"),
         ("[limits]\nmemory_bytes = 0", "limits.memory_bytes"),
@@ -102,9 +125,21 @@ fn values_out_of_range_are_refused_by_name() {
 }
 
 #[test]
+fn an_admin_listener_is_where_it_is_configured() {
+    for (text, expected) in [
+        ("", AdminListen::Default),
+        ("[admin]", AdminListen::Default),
+        ("[admin]\nlisten = 'off'", AdminListen::Off),
+        ("[admin]\nlisten = '0.0.0.0:1'", AdminListen::At(([0, 0, 0, 0], 1).into())),
+    ] {
+        assert_eq!(parse(text).expect("valid").admin, expected, "{text}");
+    }
+}
+
+#[test]
 fn origins_from_flags_are_added() {
     let config = Config::parse("", Path::new("x"), &["http://127.0.0.1:1".into()]).expect("valid");
-    assert!(config.origins.list().contains(&"http://127.0.0.1:1"));
+    assert!(config.origins.list().iter().any(|(origin, _)| origin == "http://127.0.0.1:1"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
+use super::paths::is_unambiguous;
 use http::{HeaderMap, Method, header::CONTENT_ENCODING};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
@@ -27,6 +28,9 @@ pub enum ModelError {
     /// It names none.
     #[error("this client may ask some models alone, and the request names none that can be found; it may ask: {0}")]
     None(String),
+    /// The path cannot be read in one way alone.
+    #[error("this client may ask some models alone, and the request's path can be read in several ways")]
+    Path,
     /// The body cannot be read.
     #[error("this client may ask some models alone, and the request's body {0}, so the model cannot be found in it")]
     Unreadable(&'static str),
@@ -71,6 +75,9 @@ impl Models {
         }
         if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(ModelError::Unreadable("is compressed"));
+        }
+        if !is_unambiguous(path) {
+            return Err(ModelError::Path);
         }
         let in_path = in_path(path);
         let in_body = if body.is_empty() { None } else { in_body(body)? };
@@ -194,6 +201,9 @@ mod tests {
             ("/models/gpt-4o/models/o3", "{}"),
         ] {
             assert_eq!(check(path, body), Err(ModelError::NotAllowed(list())), "{path} {body}");
+        }
+        for path in ["/models/gpt-4o/../o3:go", "/models//o3:go", "/models%2fo3:go", "/models/gpt-4o/%2e./o3"] {
+            assert_eq!(check(path, r#"{"model":"gpt-4o"}"#), Err(ModelError::Path), "{path}");
         }
         for body in [r"{}", r#"{"messages":[{"model":"gpt-4o"}]}"#, ""] {
             assert_eq!(check("/v1/messages/batches", body), Err(ModelError::None(list())), "{body}");

@@ -1,8 +1,17 @@
-//! The allow-list: which origins may be called (section 8 of the protocol's errors, `origin-not-allowed`).
+//! The allow-list: which origins may be called, and what holds for each (section 8 of the protocol's errors,
+//! `origin-not-allowed` and `not-allowed`).
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
 
-use url::{Host, Url};
+use http::{HeaderMap, Method};
+
+use super::{
+    added::Added,
+    address::Reach,
+    paths::Prefixes,
+    pattern::{Pattern, PatternMap},
+};
+use crate::http::{Target, policy::Rules};
 
 /// The LLM APIs that are allowed unless the configuration says otherwise: https alone, public addresses alone.
 pub const KNOWN: &[&str] = &[
@@ -21,137 +30,127 @@ pub const KNOWN: &[&str] = &[
     "https://openrouter.ai",
 ];
 
-/// Whether an origin may be called, and where it may resolve to.
+/// What holds for an origin.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Where its name may lead. (One that is an address is called there: no name is looked up.)
+    pub reach: Reach,
+    /// The methods that it may be called by; `None`: all that travel.
+    pub methods: Option<Vec<Method>>,
+    /// What paths begin with; `None`: anything.
+    pub paths: Option<Prefixes>,
+    /// What goes with each request.
+    pub added: Option<Arc<Added>>,
+}
+
+/// Why something may not be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// On the built-in list: public addresses alone.
-    Public,
-    /// Listed by hand: any address.
-    Listed,
-    /// Not on the list.
-    Refused,
+pub enum Refused {
+    /// The origin is not on the list.
+    Origin,
+    /// It is, but not for this method.
+    Method,
+    /// It is, but not for this path.
+    Path,
+}
+
+impl Rule {
+    /// What holds for a pattern that nothing more is said of. A name in full that is listed by hand may lead to private addresses;
+    /// a built-in one may not, whoever lists it.
+    pub fn of(pattern: &Pattern) -> Self {
+        let by_hand = matches!(pattern, Pattern::Exact(_)) && !KNOWN.contains(&pattern.to_string().as_str());
+        let reach = if by_hand { Reach::Private } else { Reach::Public };
+        Self { reach, methods: None, paths: None, added: None }
+    }
+
+    /// The rules for what clients send there: where the server adds a key, no other one travels beside it.
+    pub fn for_requests<'a>(&self, rules: &'a Rules) -> Cow<'a, Rules> {
+        match &self.added {
+            Some(added) => Cow::Owned(rules.dropping(added.replaced())),
+            None => Cow::Borrowed(rules),
+        }
+    }
+
+    /// Adds to a request what is to be added.
+    pub fn add(&self, headers: &mut HeaderMap) {
+        if let Some(added) = &self.added {
+            added.apply(headers);
+        }
+    }
+
+    /// Drops the fields of an answer, or of its trailers, that hold what was added.
+    #[must_use]
+    pub fn conceal(&self, mut headers: HeaderMap) -> HeaderMap {
+        if let Some(added) = &self.added {
+            added.conceal(&mut headers);
+        }
+        headers
+    }
+}
+
+impl fmt::Display for Rule {
+    /// What is not so for every origin. No value of a header is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods = self.methods.iter().map(|methods| methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
+        let paths = self.paths.iter().map(|paths| paths.list().collect::<Vec<_>>().join(", "));
+        let added = self.added.iter().map(|added| format!("adds {}", added.names().collect::<Vec<_>>().join(", ")));
+        let private = (self.reach == Reach::Private).then(|| "private addresses, too".to_owned());
+        f.write_str(&methods.chain(paths).chain(private).chain(added).collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// The allow-list.
 #[derive(Clone, Debug, Default)]
-pub struct Origins {
-    known: HashSet<String>,
-    listed: HashSet<String>,
-}
+pub struct Origins(PatternMap<Rule>);
 
-/// An entry that is not an origin.
+/// Two entries for one origin, which it names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an origin; write scheme, host and port alone, as in https://llm.example.com or http://127.0.0.1:11434")]
-pub struct NotAnOrigin(String);
+#[error("there is another entry for {0}; leave one (what stands in [[origin]] need not stand in allow)")]
+pub struct Twice(pub String);
 
 impl Origins {
-    /// The built-in list, if wanted, and these.
+    /// The built-in list, if wanted, these, and those with rules of their own.
     ///
     /// # Errors
-    /// The first entry that is not an origin.
-    pub fn new(known: bool, listed: &[String]) -> Result<Self, NotAnOrigin> {
+    /// Two entries for one origin, unless both only allow it.
+    pub fn new(known: bool, listed: Vec<Pattern>, with_rules: Vec<(Pattern, Rule)>) -> Result<Self, Twice> {
         let known = if known { KNOWN } else { &[] };
-        Ok(Self {
-            known: known.iter().map(|&origin| origin.to_owned()).collect(),
-            listed: listed.iter().map(|entry| parse(entry)).collect::<Result<_, _>>()?,
-        })
-    }
-
-    /// Whether this URL may be called.
-    pub fn judge(&self, url: &Url) -> Verdict {
-        let origin = origin(url);
-        if self.listed.contains(&origin) {
-            Verdict::Listed
-        } else if self.known.contains(&origin) {
-            Verdict::Public
-        } else {
-            Verdict::Refused
+        let known = known.iter().filter_map(|origin| Pattern::parse(origin).ok());
+        let mut by_hand: HashSet<_> = listed.iter().map(Pattern::to_string).collect();
+        let mut origins = PatternMap::default();
+        for pattern in known.chain(listed) {
+            let rule = Rule::of(&pattern);
+            origins.insert(pattern, rule);
         }
+        for (pattern, rule) in with_rules {
+            if !by_hand.insert(pattern.to_string()) {
+                return Err(Twice(pattern.to_string()));
+            }
+            origins.insert(pattern, rule);
+        }
+        Ok(Self(origins))
     }
 
-    /// All of them, sorted.
-    pub fn list(&self) -> Vec<&str> {
-        let mut all: Vec<_> = self.known.iter().chain(&self.listed).map(String::as_str).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+    /// What holds for a call, if it may be made.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn judge(&self, method: &Method, target: &Target) -> Result<&Rule, Refused> {
+        let rule = self.0.get(target.origin()).ok_or(Refused::Origin)?;
+        if rule.methods.as_ref().is_some_and(|methods| !methods.contains(method)) {
+            return Err(Refused::Method);
+        }
+        if rule.paths.as_ref().is_some_and(|paths| !paths.allow(target.uri().path())) {
+            return Err(Refused::Path);
+        }
+        Ok(rule)
     }
-}
 
-fn parse(entry: &str) -> Result<String, NotAnOrigin> {
-    let error = || NotAnOrigin(entry.to_owned());
-    let url = Url::parse(entry).map_err(|_| error())?;
-    let plain = matches!(url.scheme(), "https" | "http")
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    if plain && url.has_host() { Ok(origin(&url)) } else { Err(error()) }
-}
-
-/// Scheme, host and port in one spelling: a final dot of the name makes no difference.
-fn origin(url: &Url) -> String {
-    let port = url.port_or_known_default().unwrap_or_default();
-    let default = matches!((url.scheme(), port), ("https", 443) | ("http", 80));
-    let port = if default { String::new() } else { format!(":{port}") };
-    let host = match url.host() {
-        Some(Host::Domain(name)) => name.strip_suffix('.').unwrap_or(name).to_owned(),
-        Some(address) => address.to_string(),
-        None => String::new(),
-    };
-    format!("{}://{host}{port}", url.scheme())
+    /// All of them, as they are written, with what holds for each; sorted.
+    pub fn list(&self) -> Vec<(String, &Rule)> {
+        self.0.list()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judge(origins: &Origins, url: &str) -> Verdict {
-        origins.judge(&Url::parse(url).expect("a URL"))
-    }
-
-    #[test]
-    fn only_listed_origins_pass_in_any_spelling() {
-        let origins = Origins::new(true, &["http://127.0.0.1:8080".into(), "https://LLM.example.com".into()]).expect("origins");
-        for (url, verdict) in [
-            ("https://api.openai.com/v1/models", Verdict::Public),
-            ("https://API.OpenAI.com:443/v1", Verdict::Public),
-            ("https://api.openai.com./v1", Verdict::Public),
-            ("http://api.openai.com/v1", Verdict::Refused),
-            ("https://api.openai.com:444/v1", Verdict::Refused),
-            ("https://api.openai.com.evil.example/", Verdict::Refused),
-            ("https://openai.com/", Verdict::Refused),
-            ("https://llm.example.com/x", Verdict::Listed),
-            ("http://127.0.0.1:8080/x", Verdict::Listed),
-            ("http://0x7f.1:8080/x", Verdict::Listed),
-            ("http://127.0.0.1/x", Verdict::Refused),
-            ("http://localhost:8080/x", Verdict::Refused),
-            ("http://169.254.169.254/latest/meta-data", Verdict::Refused),
-            ("http://[::1]:8080/", Verdict::Refused),
-        ] {
-            assert_eq!(judge(&origins, url), verdict, "{url}");
-        }
-    }
-
-    #[test]
-    fn the_built_in_list_can_be_left_out() {
-        let origins = Origins::new(false, &[]).expect("origins");
-        assert_eq!(judge(&origins, "https://api.openai.com/"), Verdict::Refused);
-    }
-
-    #[test]
-    fn entries_that_are_more_or_less_than_an_origin_are_refused() {
-        for entry in ["api.openai.com", "https://x.example/v1", "https://u@x.example", "ftp://x.example", "https://", "*"] {
-            assert!(Origins::new(true, &[entry.into()]).is_err(), "{entry}");
-        }
-    }
-
-    #[test]
-    fn every_known_origin_is_https_and_well_formed() {
-        for origin in KNOWN {
-            assert!(origin.starts_with("https://"));
-            assert_eq!(parse(origin).as_deref(), Ok(*origin));
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
@@ -56,6 +59,12 @@ impl Answer {
     /// The headers, once: they hold the memory that they came in, 8 KiB, which a silent stream shall not keep.
     pub(in crate::server) fn take_headers(&mut self) -> HeaderMap {
         std::mem::take(&mut self.headers)
+    }
+
+    /// Whether it is one that comes piece by piece, as far as its head says: server-sent events, or no length.
+    pub(in crate::server) fn is_streamed(&self) -> bool {
+        let events = |value: &http::HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+        !self.bodiless && (self.length().is_none() || self.headers.get(CONTENT_TYPE).is_some_and(events))
     }
 
     /// The length that it declared: what the framing says, beside which a header may say something else.

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, io, iter, time::Duration};
 
 use hyper_util::client::legacy;
 
-use super::{address::ResolveError, chunks::ChunksError, tap::BodyError};
+use super::{chunks::ChunksError, resolver::ResolveError, tap::BodyError};
 use crate::proto::{Code, Fault, frame::Notice};
 
 type Cause = dyn StdError + 'static;
@@ -51,7 +51,7 @@ pub(super) fn is_unsent(error: &Cause) -> bool {
 pub(in crate::server) fn call_failed(error: &legacy::Error, host: &str, connect: Duration) -> Notice {
     let (code, fault, text) = if let Some(resolve) = find::<ResolveError>(error) {
         let (code, fault) = match resolve {
-            ResolveError::Unresolved(_) => (Code::UpstreamUnresolved, Fault::Upstream),
+            ResolveError::Unresolved(_) | ResolveError::NoAnswer(_) => (Code::UpstreamUnresolved, Fault::Upstream),
             ResolveError::NotAllowed => (Code::AddressNotAllowed, Fault::Proxy),
         };
         (code, fault, format!("the proxy cannot call {host}: {resolve}"))

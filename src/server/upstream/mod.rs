@@ -1,10 +1,10 @@
-//! Calling upstreams: pooled clients, under two rules for addresses.
+//! Calling upstreams: pooled clients, under two rules for where names may lead.
 
-mod address;
 pub(super) mod answer;
 mod chunks;
 pub(super) mod failure;
 mod kept;
+mod resolver;
 mod tap;
 
 use std::{
@@ -31,11 +31,16 @@ use hyper_util::{
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
 
-use self::{address::Resolver, kept::Kept, tap::Tapped};
+use self::{
+    kept::Kept,
+    resolver::{Dns, Resolver},
+    tap::Tapped,
+};
 use super::{
     config::{Config, ConfigError},
-    guard::origins::Verdict,
+    guard::address::Reach,
     upload::Upload,
+    worker::Worker,
 };
 use crate::{
     http::{HEAD_BYTES, HEAD_FIELDS},
@@ -72,29 +77,63 @@ pub enum SetUpError {
     /// The configuration was made by hand, and is not valid.
     #[error("the configuration is not valid: {0}")]
     Config(#[from] ConfigError),
+    /// The configured DNS servers cannot be asked.
+    #[error("cannot set up the DNS servers of the configuration: {0}")]
+    Dns(String),
 }
 
-/// The HTTP clients.
+/// The HTTP clients of all workers, each of which has its own. When this is dropped, so are the connections that wait to be used again,
+/// and what they remember of the requests before.
+#[derive(Debug)]
+pub(super) struct Shared {
+    settings: Settings,
+    workers: Mutex<Vec<(usize, Arc<Upstreams>)>>,
+}
+
+impl Shared {
+    pub(super) fn new(config: &Config) -> Result<Arc<Self>, SetUpError> {
+        Ok(Arc::new(Self { settings: Settings::new(config)?, workers: Mutex::default() }))
+    }
+
+    /// The same without any connection.
+    pub(super) fn anew(&self) -> Arc<Self> {
+        Arc::new(Self { settings: self.settings.clone(), workers: Mutex::default() })
+    }
+
+    /// Those of a worker.
+    pub(super) fn of(&self, worker: &Worker) -> Arc<Upstreams> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        match workers.iter().find(|(number, _)| *number == worker.number) {
+            Some((_, upstreams)) => upstreams.clone(),
+            None => {
+                let upstreams = Arc::new(Upstreams::new(&self.settings));
+                workers.push((worker.number, upstreams.clone()));
+                upstreams
+            }
+        }
+    }
+}
+
+/// The HTTP clients of a worker.
 #[derive(Debug)]
 pub(super) struct Upstreams {
-    /// For built-in origins: public addresses alone.
+    /// For names that lead to public addresses alone. None of its connections leads elsewhere.
     public: Pools,
-    /// For origins listed by hand: any address.
-    listed: Pools,
+    /// For those that may lead to private ones.
+    private: Pools,
 }
 
 impl Upstreams {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let pools = |public_only| Pools { settings: settings.clone(), public_only, list: Mutex::default() };
-        Self { public: pools(true), listed: pools(false) }
+    fn new(settings: &Settings) -> Self {
+        let pools = |reach| Pools { settings: settings.clone(), reach, list: Mutex::default() };
+        Self { public: pools(Reach::Public), private: pools(Reach::Private) }
     }
 
-    /// A client for an origin with this verdict, held for one call.
-    pub(super) fn lease(&self, verdict: Verdict) -> Option<Lease> {
-        match verdict {
-            Verdict::Public => Some(self.public.lease()),
-            Verdict::Listed => Some(self.listed.lease()),
-            Verdict::Refused => None,
+    /// A client for an origin whose name may lead so far, held for one call.
+    pub(super) fn lease(&self, reach: Reach) -> Lease {
+        match reach {
+            Reach::Public => self.public.lease(),
+            Reach::Private => self.private.lease(),
         }
     }
 }
@@ -103,7 +142,7 @@ impl Upstreams {
 #[derive(Debug)]
 struct Pools {
     settings: Settings,
-    public_only: bool,
+    reach: Reach,
     list: Mutex<Vec<Arc<Pool>>>,
 }
 
@@ -124,7 +163,7 @@ impl Pools {
         let mut pools = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         let free = pools.iter().find(|pool| pool.busy.load(Relaxed) < CALLS).cloned();
         let pool = free.unwrap_or_else(|| {
-            let pool = Arc::new(Pool { client: self.settings.client(self.public_only), busy: AtomicUsize::new(0) });
+            let pool = Arc::new(Pool { client: self.settings.client(self.reach), busy: AtomicUsize::new(0) });
             pools.push(pool.clone());
             pool
         });
@@ -160,22 +199,25 @@ impl Drop for Lease {
 
 /// What the clients of all workers have in common.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+struct Settings {
     tls: Arc<rustls::ClientConfig>,
+    dns: Dns,
     connect: Duration,
 }
 
 impl Settings {
-    pub(super) fn new(config: &Config) -> Result<Self, SetUpError> {
+    fn new(config: &Config) -> Result<Self, SetUpError> {
         config.limits.check()?;
         let mut tls = tls::client_config()?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { tls: Arc::new(tls), connect: config.limits.connect() })
+        let connect = config.limits.connect();
+        let dns = Dns::new(&config.dns.servers, connect).map_err(|error| SetUpError::Dns(error.to_string()))?;
+        Ok(Self { tls: Arc::new(tls), dns, connect })
     }
 
     /// It follows no redirects, knows of no proxies, and adds no header but `host`.
-    fn client(&self, public_only: bool) -> Client<Connector, Box<Upload>> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver { public_only });
+    fn client(&self, reach: Reach) -> Client<Connector, Box<Upload>> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { dns: self.dns.clone(), reach });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEP_ALIVE));

@@ -1,7 +1,9 @@
 use super::*;
+use crate::server::{config::Config, memory::Memory, metrics::Metrics};
 
 fn workers() -> [Arc<Worker>; 3] {
-    [(); 3].map(|()| Worker::new(&Place::here()))
+    let metrics = Metrics::new(&Config::default().limits, Arc::<Memory>::default());
+    [0, 1, 2].map(|number| Worker::new(number, &Place::here(), metrics.meter()))
 }
 
 fn chosen(workers: &[Arc<Worker>]) -> usize {
@@ -54,7 +56,9 @@ fn a_rest_counts_while_it_lasts_and_after() {
 #[test]
 fn a_thread_that_works_all_the_time_is_seen_to() {
     let threads = Workers::start(NonZero::new(2)).expect("threads");
-    let workers: Vec<_> = threads.places().iter().map(Worker::new).collect();
+    let metrics = Metrics::new(&Config::default().limits, Arc::<Memory>::default());
+    let workers: Vec<_> =
+        (0..).zip(threads.places()).map(|(number, place)| Worker::new(number, place, metrics.meter())).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     workers[0].runtime().spawn(async move {
