@@ -103,14 +103,12 @@ impl Shared {
     /// Those of a worker.
     pub(super) fn of(&self, worker: &Worker) -> Arc<Upstreams> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        match workers.iter().find(|(number, _)| *number == worker.number) {
-            Some((_, upstreams)) => upstreams.clone(),
-            None => {
-                let upstreams = Arc::new(Upstreams::new(&self.settings));
-                workers.push((worker.number, upstreams.clone()));
-                upstreams
-            }
+        if let Some((_, upstreams)) = workers.iter().find(|(number, _)| *number == worker.number) {
+            return upstreams.clone();
         }
+        let upstreams = Arc::new(Upstreams::new(&self.settings));
+        workers.push((worker.number, upstreams.clone()));
+        upstreams
     }
 }
 
