@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use xllm_proxy::proto::{
-    ServerConfig,
+    Role, ServerConfig,
     frame::{BodyLength, CancelReason, Frame, Headers},
     tally::{Tally, Traffic},
 };
@@ -22,6 +22,7 @@ fn both_ends_count_the_same() {
     pair.respond(number, &ok());
     pair.data(number, b"an answer");
     pair.quiet();
+    assert_eq!(pair.events(Role::Client).len(), 1);
     pair.finish(number, 9);
     let (client, server) = (pair.client.take_traffic(), pair.server.take_traffic());
     assert_eq!((client.sent, client.received), (server.received, server.sent));
@@ -59,6 +60,8 @@ fn one_that_is_cancelled_or_lost_is_not_whole() {
     let numbers = [pair.open(&get()), pair.open(&get())];
     for number in numbers {
         pair.respond(number, &ok());
+    }
+    for number in numbers {
         pair.server.send_data(pair.now, number, Bytes::from_static(b"piece")).unwrap();
     }
     pair.quiet();

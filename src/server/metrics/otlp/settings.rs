@@ -14,7 +14,7 @@ const SERVICE: &str = "OTEL_SERVICE_NAME";
 const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
 /// How often, unless it is said.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Where the metrics go, and how often.
 #[derive(Clone)]
@@ -149,7 +149,7 @@ mod tests {
         let all = settings(&all).expect("valid").expect("on");
         assert_eq!(
             (&all.headers["authorization"], &all.headers["x-team"]),
-            (&"Bearer secret".parse().unwrap(), &"a+b".parse().unwrap())
+            (&HeaderValue::from_static("Bearer secret"), &HeaderValue::from_static("a+b"))
         );
         assert_eq!(all.interval, Duration::from_secs(5));
         for pair in [("service.name", "ours"), ("service.instance.id", "7"), ("deployment.environment", "test")] {
