@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -27,23 +28,47 @@ const RELOAD_TIME: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are shown.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// Listens where the configuration says. An address that nobody asked for is not worth failing for.
-pub(crate) fn listen(at: AdminListen) -> Result<Option<TcpListener>, String> {
-    let Some(address) = at.address() else { return Ok(None) };
+/// What came of the attempt to listen where the configuration says.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    /// Nobody wants to.
+    Off,
+    /// There.
+    At(SocketAddr, TcpListener),
+    /// An address that nobody asked for cannot be had, which is not worth failing for.
+    Without(SocketAddr, io::Error),
+}
+
+/// Listens where the configuration says.
+pub(crate) fn listen(at: AdminListen) -> Result<Bound, String> {
+    let Some(address) = at.address() else { return Ok(Bound::Off) };
     let bound = listen::listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
     match (bound, at) {
-        (Ok((bound, listener)), _) => {
-            info!(admin = %bound, "admin listener: health, metrics, reload");
-            if !bound.ip().is_loopback() {
-                warn!(admin = %bound, "the admin listener is open to other machines, and has no keys: who can connect may ask");
-            }
-            Ok(Some(listener))
-        }
-        (Err(error), AdminListen::Default) => {
-            warn!("no admin listener: cannot listen on {address} ({error}); choose an address with --admin, or --admin off");
-            Ok(None)
-        }
+        (Ok((bound, listener)), _) => Ok(Bound::At(bound, listener)),
+        (Err(error), AdminListen::Default) => Ok(Bound::Without(address, error)),
         (Err(error), _) => Err(format!("cannot listen on {address} ({error}), the address of the admin listener; see --admin")),
+    }
+}
+
+impl Bound {
+    /// Says it in the log, now that there is one, and gives the listener.
+    pub(crate) fn log(self) -> Option<TcpListener> {
+        match self {
+            Self::Off => None,
+            Self::At(bound, listener) => {
+                info!(admin = %bound, "admin listener: health, metrics, reload");
+                if !bound.ip().is_loopback() {
+                    warn!(admin = %bound, "the admin listener is open to other machines, and has no keys: who can connect may ask");
+                }
+                Some(listener)
+            }
+            Self::Without(address, error) => {
+                warn!(
+                    "no admin listener: cannot listen on {address} ({error}); choose an address with --admin, or --admin off"
+                );
+                None
+            }
+        }
     }
 }
 

@@ -48,6 +48,12 @@ pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dy
         if made {
             info!(folder = %folder.path().display(), "made the server's key");
         }
+        // Its line is there before the one that says that all is ready.
+        let again = reload.clone();
+        let admin = admin.log().map(|listener| {
+            let hooks = Admin { metrics: metrics.clone(), reload: Arc::new(move || again.all()) };
+            AbortOnDropHandle::new(tokio::spawn(admin::serve(listener, hooks)))
+        });
         let address = listener.local_addr()?;
         info!(listen = %address, clients, "serving");
         if clients == 0 {
@@ -55,11 +61,6 @@ pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dy
         }
         let watchdog = systemd::watchdog(workers.pulse());
         systemd::ready(&format!("listening on {address}"));
-        let again = reload.clone();
-        let admin = admin.map(|listener| {
-            let hooks = Admin { metrics: metrics.clone(), reload: Arc::new(move || again.all()) };
-            AbortOnDropHandle::new(tokio::spawn(admin::serve(listener, hooks)))
-        });
         let stop = async {
             stop_signal().await;
             systemd::stopping("requests under way may finish");

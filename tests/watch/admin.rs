@@ -92,7 +92,7 @@ async fn a_reload_that_fails_says_why_and_is_counted() {
     assert!(!output.status.success() && said(&output).contains("clients.toml"), "{}", said(&output));
     fs::write(&clients, whole).unwrap();
     let output = run(&["reload"], &admin.to_string()).await;
-    assert!(output.status.success() && said(&output).contains("reloaded: 1 clients"), "{}", said(&output));
+    assert!(output.status.success() && said(&output).contains("in force: 1 clients"), "{}", said(&output));
     let (failed, ok) = (r#"xllm_config_reloads_total{result="failed"}"#, r#"xllm_config_reloads_total{result="ok"}"#);
     let text = wait_for(admin, &[(failed, 2.0), (ok, 1.0)]).await;
     let since = |name: &str| value(&text, name).unwrap();

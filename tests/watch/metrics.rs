@@ -81,7 +81,7 @@ async fn known_traffic_is_counted_exactly() {
             ("xllm_cancel_seconds_count", 1.0),
             ("xllm_sessions_max", 10000.0),
             ("xllm_draining", 0.0),
-            (r#"xllm_buffer_bytes{kind="answers"}"#, 0.0),
+            (r#"xllm_buffer_bytes{kind="whole"}"#, 0.0),
             ("xllm_log_lines_lost_total", 0.0),
         ],
     )
@@ -127,7 +127,7 @@ async fn an_answer_that_is_collected_counts_as_memory_until_it_is_whole() {
     let asked = get(&stand.url("/raw/gated?gate=whole&chunks=2&size=1000"));
     let answer = tokio::spawn(async move { client.buffered(asked).await });
     stand.mock.release("whole", 1);
-    let kind = r#"xllm_buffer_bytes{kind="answers"}"#;
+    let kind = r#"xllm_buffer_bytes{kind="whole"}"#;
     wait_for(admin, &[(kind, 1000.0)]).await;
     stand.mock.release("whole", 1);
     let answer = within("the answer", answer).await.unwrap().unwrap();
