@@ -11,7 +11,7 @@ use cli::{
     admin::{healthcheck, reload},
     check::check,
     client::{ClientCommand, client},
-    options::{Options, key_folder, load},
+    options::{Options, key_folder, load, places},
     serve::serve,
     server_key::{ServerKeyCommand, server_key},
 };
@@ -75,13 +75,14 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Stopped, Box<dyn Error>> {
     let options = &cli.options;
+    let folder = || Ok::<_, Box<dyn Error>>(key_folder(places(options)?.data_dir.as_deref())?);
     match &cli.command {
         None => return serve(options, load(options)?),
         Some(Command::Check) => check(&load(options)?)?,
-        Some(Command::Client(command)) => client(&key_folder(&load(options)?)?, command)?,
-        Some(Command::ServerKey(command)) => server_key(&key_folder(&load(options)?)?, command)?,
-        Some(Command::Healthcheck { ready }) => healthcheck(&load(options)?, *ready)?,
-        Some(Command::Reload) => reload(&load(options)?)?,
+        Some(Command::Client(command)) => client(&folder()?, command)?,
+        Some(Command::ServerKey(command)) => server_key(&folder()?, command)?,
+        Some(Command::Healthcheck { ready }) => healthcheck(places(options)?.admin, *ready)?,
+        Some(Command::Reload) => reload(places(options)?.admin)?,
     }
     Ok(Stopped::Finished)
 }

@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{info, warn};
 use xllm_proxy::{
     listen,
-    server::{Config, admin::RELOAD_HEADER, config::AdminListen},
+    server::{admin::RELOAD_HEADER, config::AdminListen},
 };
 
 /// How long a server may take to say that it is well.
@@ -72,8 +72,8 @@ impl Bound {
     }
 }
 
-pub(crate) fn healthcheck(config: &Config, ready: bool) -> Result<(), Box<dyn Error>> {
-    let address = address(config).ok_or("there is no admin listener to ask: it is configured off")?;
+pub(crate) fn healthcheck(at: AdminListen, ready: bool) -> Result<(), Box<dyn Error>> {
+    let address = address(at).ok_or("there is no admin listener to ask: it is configured off")?;
     let route = if ready { "/readyz" } else { "/healthz" };
     let (status, text) = ask(address, &Method::GET, route, CHECK_TIME)?;
     if !status.is_success() {
@@ -83,9 +83,9 @@ pub(crate) fn healthcheck(config: &Config, ready: bool) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-pub(crate) fn reload(config: &Config) -> Result<(), Box<dyn Error>> {
+pub(crate) fn reload(at: AdminListen) -> Result<(), Box<dyn Error>> {
     let address =
-        address(config).ok_or("there is no admin listener to ask: it is configured off. Send the server SIGHUP instead")?;
+        address(at).ok_or("there is no admin listener to ask: it is configured off. Send the server SIGHUP instead")?;
     let (status, text) = ask(address, &Method::POST, "/reload", RELOAD_TIME)?;
     if !status.is_success() {
         return Err(text.into());
@@ -94,9 +94,9 @@ pub(crate) fn reload(config: &Config) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Where a server with this configuration can be asked from this machine.
-fn address(config: &Config) -> Option<SocketAddr> {
-    let mut address = config.admin.address()?;
+/// Where a server with such a listener can be asked from this machine.
+fn address(at: AdminListen) -> Option<SocketAddr> {
+    let mut address = at.address()?;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -7,7 +7,7 @@ use xllm_proxy::server::{Config, guard::origins::Rule};
 use super::{client::add_command, options::key_folder};
 
 pub(crate) fn check(config: &Config) -> Result<(), Box<dyn Error>> {
-    let folder = key_folder(config)?;
+    let folder = key_folder(config.data_dir.as_deref())?;
     let (identities, clients) = (folder.find_identities()?, folder.clients()?);
     println!("configuration  valid");
     println!("listen         {}", config.listen);

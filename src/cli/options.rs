@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use xllm_proxy::{
     log::{self, Log},
-    server::{Config, config::AdminListen, keys::KeyFolder},
+    server::{Config, config::AdminListen, config::Places, keys::KeyFolder},
 };
 
 /// Where packages put the configuration.
@@ -78,22 +78,23 @@ pub(crate) fn load(options: &Options) -> Result<Config, Box<dyn Error>> {
         config.listen.set_ip(options.host.unwrap_or(config.listen.ip()));
         config.listen.set_port(options.port.unwrap_or(config.listen.port()));
     }
-    if let Some(admin) = options.admin {
-        config.admin = admin;
-    }
-    if options.data_dir.is_some() {
-        config.data_dir.clone_from(&options.data_dir);
-    }
+    config.admin = options.admin.unwrap_or(config.admin);
+    config.data_dir = options.data_dir.clone().or(config.data_dir);
     Ok(config)
 }
 
+/// What of it commands need that serve nothing.
+pub(crate) fn places(options: &Options) -> Result<Places, Box<dyn Error>> {
+    let places = config_file(options).map(Places::load).transpose()?.unwrap_or_default();
+    Ok(Places { data_dir: options.data_dir.clone().or(places.data_dir), admin: options.admin.unwrap_or(places.admin) })
+}
+
 /// The folder of the key files: as configured, as systemd gives it, or the user's own.
-pub(crate) fn key_folder(config: &Config) -> Result<KeyFolder, &'static str> {
+pub(crate) fn key_folder(configured: Option<&Path>) -> Result<KeyFolder, &'static str> {
     let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     let from_user = || directories::ProjectDirs::from("", "", "xllm-proxy").map(|folders| folders.data_local_dir().to_owned());
-    config
-        .data_dir
-        .clone()
+    configured
+        .map(Path::to_owned)
         .or_else(from_systemd)
         .or_else(from_user)
         .map(KeyFolder::new)

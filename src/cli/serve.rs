@@ -23,7 +23,7 @@ use super::{
 use crate::CUT;
 
 pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dyn Error>> {
-    let folder = key_folder(&config)?;
+    let folder = key_folder(config.data_dir.as_deref())?;
     // Before the keys are read: a change while the server starts is then taken up as well.
     let stamp = folder.stamp();
     let (keys, made) = folder.open()?;

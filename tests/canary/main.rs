@@ -6,3 +6,7 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod memory;
+mod places;
+#[path = "../watch/scrape.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod scrape;

@@ -164,7 +164,7 @@ impl Served {
         let seen = self.keys_taken();
         let done = program().arg("--data-dir").arg(self.folder.path()).args(args).output().expect("the program runs");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        if !args.contains(&"list") {
+        if args.iter().any(|arg| ["add", "rotate", "revoke"].contains(arg)) {
             let mut log = self.log.clone();
             let taken = log.wait_for(|_| self.keys_taken() > seen);
             within("the change of keys", taken).await.expect("it runs");
@@ -243,7 +243,8 @@ impl Stand {
         Self::launch("info", config, &[], change).await
     }
 
-    async fn launch(level: &str, config: &str, allow: &[&str], change: impl FnOnce(Command) -> Command) -> Self {
+    /// With all of that.
+    pub(crate) async fn launch(level: &str, config: &str, allow: &[&str], change: impl FnOnce(Command) -> Command) -> Self {
         let mock = MockLlm::start(mock_llm::Config::default()).await.expect("the mock starts");
         let url = mock.url();
         let allow: Vec<_> = allow.iter().copied().chain([url.as_str()]).collect();

@@ -159,9 +159,37 @@ impl Config {
     /// # Errors
     /// What is wrong, with line and key where there is one.
     pub fn parse(text: &str, path: &Path, allow: &[String]) -> Result<Self, ConfigError> {
-        let mut file: File = toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))?;
+        let mut file = File::parse(text, path)?;
         file.origins.allow.extend_from_slice(allow);
         file.try_into()
+    }
+}
+
+impl File {
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))
+    }
+}
+
+/// What commands need that work on the keys or ask a running server. They are given from a shell, in which the secrets are not that the
+/// configuration refers to.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Folder of the key files; `None`: the platform's.
+    pub data_dir: Option<PathBuf>,
+    /// Where the admin listener is.
+    pub admin: AdminListen,
+}
+
+impl Places {
+    /// Reads them from a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not written as it must be.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Io(path.into(), error))?;
+        let file = File::parse(&text, path)?;
+        Ok(Self { data_dir: file.data_dir, admin: file.admin.listen })
     }
 }
 
