@@ -59,15 +59,17 @@ const SYSTEM: &[&str] = &[
     "/proc/self",
     "/sys/fs/cgroup",
 ];
-/// Variables that name certificates elsewhere.
-const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// Variables that name certificates, or systemd's credentials, which are read again when the configuration is.
+const FILES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "CREDENTIALS_DIRECTORY"];
+/// Variables that name where metrics are pushed to.
+const COLLECTORS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"];
 /// Names are asked for over TCP where an answer is long.
 const DNS: u16 = 53;
 
 impl Needs {
     pub(crate) fn new(config: &Config, file: Option<&Path>, keys: &Path) -> Self {
         let mut read: Vec<_> = SYSTEM.iter().map(PathBuf::from).collect();
-        read.extend(CERTIFICATES.iter().filter_map(std::env::var_os).map(PathBuf::from));
+        read.extend(FILES.iter().filter_map(std::env::var_os).map(PathBuf::from));
         // A file that is changed is mostly a new one of the same name: it is the folder that has to be open.
         read.push(keys.to_owned());
         read.extend([file.map(Path::to_owned), Path::new("/etc/resolv.conf").canonicalize().ok()].iter().flatten().map(
@@ -76,8 +78,9 @@ impl Needs {
                 if folder == Path::new("") { PathBuf::from(".") } else { folder.to_owned() }
             },
         ));
-        let port = |(origin, _): (String, _)| Url::parse(&origin).ok()?.port_or_known_default();
-        let mut connect: Vec<_> = config.origins.list().into_iter().filter_map(port).collect();
+        let called = config.origins.list().into_iter().map(|(origin, _)| origin);
+        let called = called.chain(COLLECTORS.iter().filter_map(|name| std::env::var(name).ok()));
+        let mut connect: Vec<_> = called.filter_map(|url| Url::parse(url.trim()).ok()?.port_or_known_default()).collect();
         connect.extend(config.dns.servers.iter().map(SocketAddr::port).chain([DNS]));
         connect.sort_unstable();
         connect.dedup();
