@@ -345,9 +345,9 @@ impl Connection {
         self.control.push_back((kind::ERROR, 0, Some(0), notice.encode()));
     }
 
+    /// A hello that opened is still answered: what came right behind it, in the same segment or not, changes nothing (section 3.7).
     pub(super) fn reject(&mut self, error: Error) {
         self.stage = Stage::Discarding;
-        self.hello = None;
         self.keys = None;
         self.events.push_back(Event::Rejected(error));
     }
