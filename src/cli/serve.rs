@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use xllm_proxy::{
     listen,
     log::Lines,
-    server::{Config, Server, Stopped, Workers},
+    server::{Config, Server, Stopped, Workers, config::Limits},
 };
 
 use super::{
@@ -22,6 +22,7 @@ pub(crate) fn serve(options: &Options, config: Config, lines: &Lines) -> Result<
     let (keys, made) = folder.open()?;
     let clients = keys.names().len();
     let (address, workers) = (config.listen, Workers::start(config.workers)?);
+    check_files(&config.limits);
     let server = Server::new(config.clone(), Arc::new(keys))?;
     let reload = Reload::new(options.clone(), config, folder.clone(), server.clone());
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -50,6 +51,21 @@ pub(crate) fn serve(options: &Options, config: Config, lines: &Lines) -> Result<
             never = reload.at_signals() => match never {},
         }
     })
+}
+
+/// Files that are needed beside those of clients: keys, the log, names being looked up.
+const RESERVED: u64 = 64;
+
+/// Takes as many files as the system gives, for each connection is one, those to upstreams as well; and says where it gives fewer than
+/// the peers alone may have.
+fn check_files(limits: &Limits) {
+    let peers = limits.sessions.saturating_add(limits.unauthenticated) as u64;
+    let files = listen::allow_files(u64::MAX);
+    if files < peers.saturating_add(RESERVED) {
+        let text =
+            "the system allows fewer open files than [limits] sessions and unauthenticated may take; raise it (ulimit -n)";
+        warn!(files, peers, "{text}");
+    }
 }
 
 fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {
