@@ -15,9 +15,10 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Handle},
+    sync::Semaphore,
     time::{MissedTickBehavior, interval},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::{CancellationToken, DropGuard, PollSemaphore};
 
 use super::upstream::{Settings, Upstreams};
 
@@ -139,6 +140,8 @@ impl Rest {
 pub(super) struct Worker {
     place: Place,
     upstreams: Mutex<Option<(Arc<Settings>, Arc<Upstreams>)>>,
+    /// A place for one hello: between two of them, everybody who has something to do here gets to it. Hundreds may come at once.
+    hellos: Arc<Semaphore>,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
     /// It was busy for too much of the last second.
@@ -147,8 +150,8 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(place: &Place) -> Arc<Self> {
-        let (place, upstreams) = (place.clone(), Mutex::default());
-        Arc::new(Self { place, upstreams, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
+        let (place, upstreams, hellos) = (place.clone(), Mutex::default(), Arc::new(Semaphore::new(1)));
+        Arc::new(Self { place, upstreams, hellos, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
     }
 
     /// Its connections to upstreams, new ones where these settings are: calls that are under way keep theirs.
@@ -188,6 +191,11 @@ impl Worker {
 
     pub(super) const fn runtime(&self) -> &Handle {
         &self.place.runtime
+    }
+
+    /// Where a session waits until its hello may be worked on.
+    pub(super) fn hellos(&self) -> PollSemaphore {
+        PollSemaphore::new(self.hellos.clone())
     }
 
     /// A session runs here, until this is dropped.
