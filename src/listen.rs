@@ -1,4 +1,4 @@
-//! The listeners of both programs.
+//! The listeners of both programs, and the files that their callers take.
 
 use std::{io, net::SocketAddr};
 
@@ -20,6 +20,26 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Lets this process have so many files open, connections among them, or as many of them as the system allows, and says how many it
+/// may have: often far fewer than the system would give (1024). Not for a process that runs a program, which would inherit it.
+#[cfg(unix)]
+pub fn allow_files(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|current| current < raised) {
+        // Where it may not be raised, what there is has to do.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Other systems count no files.
+#[cfg(not(unix))]
+pub fn allow_files(_wanted: u64) -> u64 {
+    u64::MAX
 }
 
 #[cfg(all(test, target_os = "linux"))]

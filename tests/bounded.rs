@@ -6,7 +6,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -14,6 +14,7 @@ use mock_llm::pattern;
 use sha2::{Digest, Sha256};
 use support::{
     child::Stand,
+    process::{descriptors, rss},
     raw::{self, Raw},
     request::{Piece, call, endless, get, streaming, whole},
     secure::https,
@@ -27,17 +28,6 @@ use xllm_proxy::{
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
-
-/// Resident memory, KiB.
-fn rss(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
 
 async fn quiet(allow: &[&str]) -> Stand {
     Stand::logging("info", "[limits]\nconnect_seconds = 3600.0", allow).await

@@ -10,6 +10,7 @@ use xllm_proxy::{
     server::{
         Config, Server, Stopped, Workers,
         admin::{self, Admin},
+        config::Limits,
     },
 };
 
@@ -36,12 +37,14 @@ pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dy
     // Dropped before what goes wrong is said by `main`: behind all that was logged.
     let log = start_logging(options)?;
     let workers = Workers::start(config.workers)?;
+    let (files, limits) = (listen::allow_files(u64::MAX), config.limits.clone());
     let server = Server::new(config.clone(), Arc::new(keys))?;
     let reload = Arc::new(Reload::new(options.clone(), config, folder.clone(), server.clone()));
     let metrics = server.metrics().clone();
     metrics.watch_log(log.lines().clone());
     runtime.block_on(async {
         locked.log();
+        check_files(files, &limits);
         if passed {
             info!("the socket is the service manager's; `listen` is not used");
         }
@@ -97,6 +100,19 @@ fn listener(address: SocketAddr) -> Result<(TcpListener, bool), Box<dyn Error>> 
         return Ok((TcpListener::from_std(passed)?, true));
     }
     Ok((listen::listen(address).map_err(|error| cannot_listen(address, &error))?, false))
+}
+
+/// Files that are needed beside those of clients: keys, the log, names being looked up.
+const RESERVED: u64 = 64;
+
+/// Says where the system gives fewer files than the peers alone may take: each connection is one, those to upstreams as well.
+fn check_files(files: u64, limits: &Limits) {
+    let peers = limits.sessions.saturating_add(limits.unauthenticated) as u64;
+    if files < peers.saturating_add(RESERVED) {
+        let text =
+            "the system allows fewer open files than [limits] sessions and unauthenticated may take; raise it (ulimit -n)";
+        warn!(files, peers, "{text}");
+    }
 }
 
 fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {

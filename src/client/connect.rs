@@ -1,6 +1,12 @@
 //! Reaching the proxy: TCP or TLS, then the handshake.
 
-use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    str::FromStr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -210,6 +216,12 @@ impl ClientHook {
 }
 
 impl Hook for ClientHook {
+    type Turn = ();
+
+    fn poll_turn(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
         None
     }

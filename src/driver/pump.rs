@@ -32,6 +32,9 @@ const UNREAD: usize = HELLO + 2 * READ;
 /// Bytes that the kernel may hold unsent before it takes more.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
 const UNSENT: u32 = 128 * 1024;
+/// How long a session works on what comes without a pause before it lets the others of its thread have their turn: about as long as a
+/// hello takes. Large bodies come through tens of records in that time; of requests that are all refused, it is one.
+const SLICE: Duration = Duration::from_micros(200);
 /// How long a peer may take for what is left to say when the session is over.
 const STUCK: Duration = Duration::from_secs(20);
 /// How long the peer may take to close after the last word.
@@ -39,6 +42,10 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// What happens to a session as a whole. Called by the pump, outside the lock.
 pub(crate) trait Hook: Send {
+    /// Held while a hello is worked on.
+    type Turn: Send;
+    /// Whether a hello may be worked on now, which takes as long as dozens of records. Who has to wait is woken when it may.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Turn>;
     /// Server: the key of this client, if it may come in, and the weakest profile that it may use.
     fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)>;
     /// The peer proved its key.
@@ -68,6 +75,8 @@ struct Pump<T, H> {
     /// The output was written, but not flushed (TLS buffers).
     unflushed: bool,
     timer: Pin<Box<Sleep>>,
+    /// When the newest turn began.
+    now: Duration,
     events: Vec<Event>,
     wake: Vec<Waker>,
     /// Of the kernel's clock; the core is told its own.
@@ -84,6 +93,7 @@ where
         io,
         timer: Box::pin(tokio::time::sleep_until(session.start)),
         session,
+        now: Duration::ZERO,
         hook,
         input: BytesMut::new(),
         output: BytesMut::new(),
@@ -110,6 +120,7 @@ where
         }
         // Whoever has woken it may have something to send.
         let mut again = true;
+        let mut began = None;
         loop {
             let is_full = self.is_full();
             let read = !is_full && self.poll_read(cx);
@@ -123,6 +134,10 @@ where
             let wrote = self.poll_write(cx);
             let due = deadline.is_some_and(|deadline| self.poll_deadline(cx, deadline));
             again = wrote || due || (is_full && !self.is_full());
+            if self.now >= *began.get_or_insert(self.now) + SLICE {
+                come_back(cx);
+                return Poll::Pending;
+            }
         }
     }
 
@@ -132,8 +147,7 @@ where
         let called = self.session.lock().pump.is_none();
         self.deferred = called && !self.deferred;
         if self.deferred {
-            // It wakes this task and is not needed again.
-            let _ = pin!(yield_now()).poll(cx);
+            come_back(cx);
         }
         self.deferred
     }
@@ -144,11 +158,16 @@ where
     }
 
     /// One turn of the core: input in, output and events out. Gives the next deadline, and whether it is over.
-    fn turn(&mut self, cx: &Context<'_>) -> (Option<Duration>, bool) {
+    fn turn(&mut self, cx: &mut Context<'_>) -> (Option<Duration>, bool) {
+        let mut turn = None;
         loop {
             let now = self.session.now();
+            self.now = now;
             let mut state = self.session.lock();
-            if !self.input.is_empty() {
+            if turn.is_none() && state.connection.has_hello(&self.input) {
+                turn = Some(self.hook.poll_turn(cx));
+            }
+            if !self.input.is_empty() && !matches!(turn, Some(Poll::Pending)) {
                 state.connection.receive(now, &mut self.input);
             }
             self.more = !self.output.is_empty() || {
@@ -327,6 +346,12 @@ pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
     Ok(())
+}
+
+/// Has this task polled again when the others have been, and the network has been looked at.
+fn come_back(cx: &mut Context<'_>) {
+    // It wakes this task and is not needed again.
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 /// Reads what is there into the spare room of `buffer`.

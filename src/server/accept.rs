@@ -1,13 +1,19 @@
 //! Accepting: a task at once, so that no peer makes another wait; and a place in the list of sessions for who proves its key.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::SystemTime,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
     time::{Duration, Instant},
 };
 use tokio_util::{
-    sync::CancellationToken,
+    sync::{CancellationToken, PollSemaphore},
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tracing::{debug, info, warn};
@@ -44,6 +50,8 @@ pub(super) async fn accept(
     end: &CancellationToken,
 ) {
     loop {
+        let most = server.force.load().config.limits.unauthenticated;
+        server.doorway.room(most).await;
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -119,6 +127,7 @@ async fn serve(door: Door, worker: &Arc<Worker>, stream: TcpStream, start: Insta
     let hook = ServerHook {
         server,
         worker: worker.clone(),
+        hellos: worker.hellos(),
         session: session.clone(),
         end,
         peer,
@@ -152,6 +161,7 @@ fn unix_ms() -> u64 {
 struct ServerHook {
     server: Arc<Server>,
     worker: Arc<Worker>,
+    hellos: PollSemaphore,
     session: Session,
     /// Ends the session without a word.
     end: CancellationToken,
@@ -217,6 +227,12 @@ impl ServerHook {
 }
 
 impl Hook for ServerHook {
+    type Turn = Option<OwnedSemaphorePermit>;
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Turn> {
+        self.hellos.poll_acquire(cx)
+    }
+
     fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)> {
         self.key_id = Some(id);
         let force = self.server.force.load();

@@ -8,11 +8,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Who waits in the doorway.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Doorway(Arc<Mutex<State>>);
+pub(super) struct Doorway(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Told when one who had to go has gone.
+    gone: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -20,6 +28,8 @@ struct State {
     all: BTreeMap<u64, (IpAddr, CancellationToken)>,
     from: HashMap<IpAddr, BTreeSet<u64>>,
     next: u64,
+    /// Those who have to go and have not gone yet.
+    leaving: usize,
 }
 
 impl State {
@@ -37,13 +47,26 @@ impl State {
 
 impl Doorway {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many wait.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.lock().all.len()
+    }
+
+    /// Waits until fewer than so many have yet to go. Whoever comes faster than the threads of the sessions see others out would hold
+    /// more than there is room for.
+    pub(super) async fn room(&self, most: usize) {
+        loop {
+            // It has the word also of who went before it is waited for.
+            let gone = self.0.gone.notified();
+            if self.lock().leaving < most {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// Somebody comes from this address, and waits until what is given is dropped; or until others come for whom there is no room:
@@ -60,6 +83,7 @@ impl Doorway {
             None
         };
         let gone = longest.and_then(|longest| state.remove(longest));
+        state.leaving += usize::from(gone.is_some());
         let number = state.next;
         state.next += 1;
         state.all.insert(number, (from, end));
@@ -89,7 +113,12 @@ pub(super) struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.doorway.lock().remove(self.number);
+        let mut state = self.doorway.lock();
+        if state.remove(self.number).is_none() {
+            state.leaving -= 1;
+            drop(state);
+            self.doorway.0.gone.notify_one();
+        }
     }
 }
 
@@ -134,5 +163,20 @@ mod tests {
         drop(first);
         let _second = doorway.enter(address, CancellationToken::new(), 1, 1);
         assert!(!end.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn nobody_more_comes_while_too_many_have_yet_to_go() {
+        let doorway = Doorway::default();
+        let come = || doorway.enter(IpAddr::from([10, 0, 0, 1]), CancellationToken::new(), 1, 1);
+        let (first, second, _third) = (come(), come(), come());
+        let mut room = std::pin::pin!(doorway.room(2));
+        assert!(futures::poll!(&mut room).is_pending());
+        drop(first);
+        room.await;
+        let mut room = std::pin::pin!(doorway.room(1));
+        assert!(futures::poll!(&mut room).is_pending());
+        drop(second);
+        room.await;
     }
 }

@@ -15,9 +15,10 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Handle},
+    sync::Semaphore,
     time::{MissedTickBehavior, interval},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::{CancellationToken, DropGuard, PollSemaphore};
 
 use super::metrics::Meter;
 
@@ -159,6 +160,8 @@ pub(super) struct Worker {
     pub(super) number: usize,
     place: Place,
     pub(super) meter: Meter,
+    /// A place for one hello: between two of them, everybody who has something to do here gets to it. Hundreds may come at once.
+    hellos: Arc<Semaphore>,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
     /// It was busy for too much of the last second.
@@ -167,7 +170,8 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(number: usize, place: &Place, meter: Meter) -> Arc<Self> {
-        Arc::new(Self { number, place: place.clone(), meter, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
+        let (place, hellos) = (place.clone(), Arc::new(Semaphore::new(1)));
+        Arc::new(Self { number, place, meter, hellos, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
     }
 
     /// The one for another session: the first that has room and time, else the one that has least to do.
@@ -198,6 +202,11 @@ impl Worker {
 
     pub(super) const fn runtime(&self) -> &Handle {
         &self.place.runtime
+    }
+
+    /// Where a session waits until its hello may be worked on.
+    pub(super) fn hellos(&self) -> PollSemaphore {
+        PollSemaphore::new(self.hellos.clone())
     }
 
     /// A session runs here, until this is dropped.

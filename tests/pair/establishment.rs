@@ -155,6 +155,22 @@ fn garbage_before_authentication_gets_no_byte_and_a_close_at_the_deadline_only()
 }
 
 #[test]
+fn a_hello_that_opens_is_answered_whatever_came_right_behind_it() {
+    for garbage in [&[0, 0][..], &[0xff; 2], &[0; 700]] {
+        let mut server = new_server(server_config(), Duration::ZERO);
+        let mut input = BytesMut::new();
+        new_client(client_config(), Duration::ZERO).poll_transmit(Duration::ZERO, &mut input);
+        input.extend_from_slice(garbage);
+        server.receive(Duration::ZERO, &mut input);
+        server.answer_hello(Some(&psk()), Profile::Off, 0).unwrap();
+        server.receive(Duration::ZERO, &mut input);
+        let mut answer = BytesMut::new();
+        assert!(server.poll_transmit(Duration::ZERO, &mut answer) && !server.is_closed());
+        assert_eq!((answer.len(), server.poll_transmit(Duration::ZERO, &mut answer)), (256, false));
+    }
+}
+
+#[test]
 fn a_server_is_known_by_each_of_its_keys() {
     let new = ServerKey::new(Secret::new([42; 32]));
     let keys = [new.clone(), pair::server_key()];

@@ -5,6 +5,8 @@
 pub(crate) mod child;
 pub(crate) mod dns;
 pub(crate) mod mitm;
+#[cfg(target_os = "linux")]
+pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod relay;
 pub(crate) mod request;

@@ -1,6 +1,10 @@
 use std::{sync::Arc, task::Poll};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::sync::PollSemaphore;
 
 use super::{super::session::Incoming, *};
 use crate::proto::{
@@ -15,10 +19,30 @@ fn psk() -> Psk {
 }
 
 /// Answers each request with more than the transport of these tests takes.
-#[derive(Default)]
-struct Talkative(Vec<Exchange>);
+struct Talkative {
+    exchanges: Vec<Exchange>,
+    turns: PollSemaphore,
+}
+
+impl Talkative {
+    fn with(turns: &Arc<Semaphore>) -> Self {
+        Self { exchanges: Vec::new(), turns: PollSemaphore::new(turns.clone()) }
+    }
+}
+
+impl Default for Talkative {
+    fn default() -> Self {
+        Self::with(&Arc::new(Semaphore::new(1)))
+    }
+}
 
 impl Hook for Talkative {
+    type Turn = Option<OwnedSemaphorePermit>;
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Turn> {
+        self.turns.poll_acquire(cx)
+    }
+
     fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
         Some((psk(), Profile::Off))
     }
@@ -35,7 +59,7 @@ impl Hook for Talkative {
             connection.respond(now, number, &response).expect("in order");
             connection.send_data(now, number, vec![b'd'; 50_000].into()).expect("in order");
         });
-        self.0.push(exchange);
+        self.exchanges.push(exchange);
     }
 
     fn going_away(&mut self, _goaway: &GoAway) {}
@@ -101,6 +125,35 @@ async fn a_peer_that_takes_nothing_and_never_closes_does_not_hold_a_session_for_
 
     // From here on it reads nothing. The clock jumps whenever nothing else can happen.
     tokio::time::timeout(Duration::from_mins(10), pump).await.expect("the session ends").expect("in order");
+}
+
+#[tokio::test]
+async fn a_hello_is_worked_on_in_its_turn_which_ends_with_the_answer() {
+    let key = ServerKey::new(Secret::new([9; 32]));
+    let turns = Arc::new(Semaphore::new(0));
+    let mut far = Vec::new();
+    for _ in 0..3 {
+        let (near, mut end) = tokio::io::duplex(1024);
+        let session = Session::new(server(key.clone()), Instant::now(), Arc::default());
+        tokio::spawn(drive(near, session, Talkative::with(&turns), || 0));
+        let mut hello = BytesMut::new();
+        client(&key).poll_transmit(Duration::ZERO, &mut hello);
+        end.write_all(&hello).await.expect("written");
+        far.push(end);
+    }
+    let mut answer = [0; HELLO];
+    for end in &mut far {
+        let mut read = pin!(end.read_exact(&mut answer));
+        for _ in 0..10 {
+            yield_now().await;
+            assert!(futures::poll!(&mut read).is_pending(), "it is nobody's turn");
+        }
+    }
+    turns.add_permits(1);
+    for end in &mut far {
+        end.read_exact(&mut answer).await.expect("one after the other is answered");
+    }
+    assert_eq!(turns.available_permits(), 1, "and then it is another's turn");
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ impl Connection {
         }
     }
 
+    /// Server: whether [`Connection::receive`] would find a whole hello in this. To open and to answer it takes some hundred
+    /// microseconds.
+    pub fn has_hello(&self, input: &[u8]) -> bool {
+        matches!(self.stage, Stage::AwaitingHello) && input.len() >= HELLO
+    }
+
     fn receive_hello(&mut self, now: Duration, hello: &[u8; HELLO]) {
         match (core::mem::replace(&mut self.stage, Stage::Closed), &self.config) {
             (Stage::HelloSent(initiator), Config::Client(config)) => match initiator.finish(hello) {
@@ -356,9 +362,9 @@ impl Connection {
         self.control.push_back((kind::ERROR, 0, Some(0), notice.encode()));
     }
 
+    /// A hello that opened is still answered: what came right behind it, in the same segment or not, changes nothing (section 3.7).
     pub(super) fn reject(&mut self, error: Error) {
         self.stage = Stage::Discarding;
-        self.hello = None;
         self.keys = None;
         self.events.push_back(Event::Rejected(error));
     }

@@ -13,7 +13,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
-use xllm_proxy::http::{HEAD_BYTES, HEAD_FIELDS};
+use xllm_proxy::{
+    http::{HEAD_BYTES, HEAD_FIELDS},
+    listen::allow_files,
+};
 
 use super::{
     caller::{Caller, Connection},
@@ -112,21 +115,7 @@ pub(super) const FOR_A_PROGRAM: usize = 256;
 
 /// How many connections this process can hold: as many as it may, its limit of files raised as far as the system lets it. Not
 /// for a process that runs a program: that would inherit the limit.
-#[cfg(unix)]
 pub(super) fn connections() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = CONNECTIONS + RESERVED;
-    let limit = getrlimit(Resource::Nofile);
-    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    if limit.current.is_some_and(|current| current < raised) {
-        // Where it may not be raised, what there is has to do.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
-    }
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
+    let files = allow_files(CONNECTIONS + RESERVED);
     usize::try_from(files.saturating_sub(RESERVED).clamp(1, CONNECTIONS)).unwrap_or(1)
-}
-
-#[cfg(not(unix))]
-pub(super) fn connections() -> usize {
-    usize::try_from(CONNECTIONS).unwrap_or(usize::MAX)
 }
