@@ -74,13 +74,13 @@ async fn no_secret_shows_in_logs_metrics_errors_and_commands() {
         let mut secrets = [API_KEY, PROVIDER_KEY, COOKIE, PROMPT, ANSWER, PATH].map(str::to_owned).to_vec();
         secrets.extend([&narrow, &stand.server.credential].into_iter().flat_map(forms));
 
-        let mut said = String::new();
+        let mut said = Vec::new();
         for url in [&speaking, &broken, &wrong, &format!("{}/raw/echo", added.url()), &stand.url("/raw/status/500")] {
             for mode in [Mode::Streaming, Mode::Buffered] {
                 let mut request = ask("POST", url);
                 request.extensions_mut().insert(mode);
                 if let Err(error) = whole(&client, request).await {
-                    said += &format!("{error} {error:?}\n");
+                    said.push(format!("{error} {error:?}"));
                 }
             }
         }
@@ -93,16 +93,17 @@ async fn no_secret_shows_in_logs_metrics_errors_and_commands() {
             ask("POST", &stand.url("/raw/echo").replace("127.0.0.1", "169.254.169.254")),
         ] {
             let error = whole(&client, request).await.unwrap_err();
-            said += &format!("{error} {error:?}\n");
+            said.push(format!("{error} {error:?}"));
         }
         let error = whole(&limited, ask("POST", &stand.url("/raw/echo"))).await.unwrap_err();
         assert_eq!(error.code(), "not-allowed");
-        said += &format!("{error} {error:?}\n");
+        said.push(format!("{error} {error:?}"));
         for _ in 0..70 {
             if let Err(error) = whole(&client, ask("POST", &stand.url("/raw/echo"))).await {
-                said += &format!("{error} {error:?}\n");
+                said.push(format!("{error} {error:?}"));
             }
         }
+        let said = said.join("\n");
         assert!(said.contains("rate-limited") && said.lines().count() > 10, "{said}");
         assert_none("errors", &said, &secrets);
 
