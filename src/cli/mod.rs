@@ -4,6 +4,8 @@ pub(crate) mod admin;
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod options;
+#[cfg(feature = "otlp")]
+pub(crate) mod push;
 pub(crate) mod reload;
 mod sandbox;
 pub(crate) mod serve;

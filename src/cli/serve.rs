@@ -77,7 +77,7 @@ pub(crate) fn serve(options: &Options, config: Config) -> Result<Stopped, Box<dy
             });
         };
         #[cfg(feature = "otlp")]
-        let push = push(metrics)?;
+        let push = super::push::push(metrics)?;
         let stopped = tokio::select! {
             stopped = server.run_on(workers, listener, stop) => stopped,
             never = reload.watch(stamp) => match never {},
@@ -138,36 +138,5 @@ async fn stop_signal() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated => {}
-    }
-}
-
-/// Pushes the metrics to a collector, if the environment names one.
-#[cfg(feature = "otlp")]
-fn push(metrics: Arc<Metrics>) -> Result<Push, Box<dyn Error>> {
-    use xllm_proxy::server::metrics::otlp;
-    let Some(settings) = otlp::Settings::new(|name| std::env::var(name).ok())? else { return Ok(Push(None)) };
-    info!(otlp = ?settings, "pushing the metrics");
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let pushing = async move {
-        if let Err(error) = otlp::push(metrics, settings, async { drop(stopped.await) }).await {
-            warn!("cannot push the metrics: {error}");
-        }
-    };
-    Ok(Push(Some((stop, tokio::spawn(pushing)))))
-}
-
-/// What pushes the metrics, if anything does.
-#[cfg(feature = "otlp")]
-struct Push(Option<(tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>)>);
-
-#[cfg(feature = "otlp")]
-impl Push {
-    /// Pushes a last time.
-    async fn end(self) {
-        if let Some((stop, pushing)) = self.0 {
-            drop(stop);
-            // It has a limit of its own.
-            let _ = pushing.await;
-        }
     }
 }
