@@ -109,6 +109,7 @@ async fn serve(door: Door, worker: &Arc<Worker>, stream: TcpStream, stop: &Cance
         client: None,
         place: Place::Doorway(waiting),
         relays: TaskTracker::new(),
+        refusals: Refusals::default(),
     };
     let relays = hook.relays.clone();
     let farewell = {
@@ -145,6 +146,26 @@ struct ServerHook {
     client: Option<Arc<Guest>>,
     place: Place,
     relays: TaskTracker,
+    refusals: Refusals,
+}
+
+/// What a session's client was refused because it asks too much. It may do so thousands of times a second; of that, the log has a line a
+/// second.
+#[derive(Default)]
+struct Refusals {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Refusals {
+    fn count(&mut self, client: &str, notice: &Notice) {
+        self.count += 1;
+        let now = Instant::now();
+        if self.told.is_none_or(|told| now - told >= Duration::from_secs(1)) {
+            self.told = Some(now);
+            info!(%client, code = %notice.code, refused_in_all = self.count, "requests refused: {}", notice.text);
+        }
+    }
 }
 
 /// Where a session counts.
@@ -216,8 +237,19 @@ impl Hook for ServerHook {
 
     fn request(&mut self, exchange: Exchange, request: Box<Request>) {
         // A session that was refused has ended it already.
-        if let (Place::Inside(..), Some(client)) = (&self.place, &self.client) {
-            self.relays.spawn(relay::relay(self.server.clone(), self.worker.exchange(), client.clone(), exchange, request));
+        let (Place::Inside(..), Some(client)) = (&self.place, &self.client) else { return };
+        // Here, and not in a task of its own: of a client that floods, hundreds would be ready at once, before anybody else's.
+        match client.exchange(self.server.force.load().rule(&client.name)) {
+            Ok(counted) => {
+                let held = self.worker.exchange();
+                self.relays.spawn(relay::relay(self.server.clone(), held, client.clone(), counted, exchange, request));
+            }
+            Err(notice) => {
+                // If the session is over, there is nobody to tell.
+                let _ = exchange.with(|connection, _, number| connection.fail(number, &notice));
+                exchange.finish();
+                self.refusals.count(&client.name, &notice);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use url::Url;
 use super::{
     Server,
     guard::origins::Verdict,
-    guests::Guest,
+    guests::{self, Guest},
     memory::Whole,
     upload::{Failure, Progress, Taken, Upload},
     upstream::{
@@ -58,8 +58,15 @@ impl From<Notice> for Stop {
     }
 }
 
-/// Relays one exchange to its end.
-pub(super) async fn relay(server: Arc<Server>, held: Held, client: Arc<Guest>, exchange: Exchange, mut request: Box<Request>) {
+/// Relays one exchange to its end. Its client has it counted.
+pub(super) async fn relay(
+    server: Arc<Server>,
+    held: Held,
+    client: Arc<Guest>,
+    _counted: guests::Taken,
+    exchange: Exchange,
+    mut request: Box<Request>,
+) {
     let start = Instant::now();
     let number = exchange.number();
     let exchange = Arc::new(exchange);
@@ -100,7 +107,6 @@ async fn attempt(
 ) -> Result<(), Stop> {
     let force = server.force.load_full();
     let (config, rule) = (&force.config, force.rule(&client.name));
-    let _counted = client.exchange(rule)?;
     server.memory.check(config.limits.memory_bytes).map_err(Notice::retry_safe)?;
     let method = check_method(&request.method)?;
     let target = check_url(&request.url)?;
