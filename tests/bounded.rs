@@ -30,7 +30,7 @@ const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
 async fn quiet(allow: &[&str]) -> Stand {
-    Stand::logging("info", "[limits]\nconnect_seconds = 3600.0", allow).await
+    Stand::logging("info", "[limits]\nconnect_seconds = 3600.0\n[client.'*']\nrequests_per_minute = 0", allow).await
 }
 
 /// Reads `size` bytes and compares them with what the mock writes.

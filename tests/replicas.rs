@@ -60,7 +60,7 @@ impl Replica {
         let log = fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_xllm-proxy"));
         command.env_clear().env("NOTIFY_SOCKET", &notify).env("XLLM_PROXY_SANDBOX", "try");
-        command.args(["--listen", &address.to_string(), "--allow", upstream, "--data-dir"]).arg(folder);
+        command.args(["--listen", &address.to_string(), "--admin", "off", "--allow", upstream, "--data-dir"]).arg(folder);
         command.arg("--config").arg(folder.join("config.toml")).stdin(Stdio::null()).stderr(log);
         let notify = UnixDatagram::bind(&notify).unwrap();
         notify.set_read_timeout(Some(LIMIT)).unwrap();

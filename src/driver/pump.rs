@@ -62,7 +62,7 @@ pub(crate) trait Hook: Send {
     fn moved(&mut self, _traffic: &Traffic) {}
 }
 
-struct Pump<T, H> {
+struct Pump<T, H: Hook> {
     io: T,
     session: Session,
     hook: H,
@@ -77,6 +77,10 @@ struct Pump<T, H> {
     timer: Pin<Box<Sleep>>,
     /// When the newest turn began.
     now: Duration,
+    /// Held from a hello until the others have had their turn.
+    hello: Option<H::Turn>,
+    /// A hello waits for its turn.
+    waiting: bool,
     events: Vec<Event>,
     wake: Vec<Waker>,
     /// Of the kernel's clock; the core is told its own.
@@ -94,6 +98,8 @@ where
         timer: Box::pin(tokio::time::sleep_until(session.start)),
         session,
         now: Duration::ZERO,
+        hello: None,
+        waiting: false,
         hook,
         input: BytesMut::new(),
         output: BytesMut::new(),
@@ -115,6 +121,7 @@ where
 {
     /// Ready when the session is over. What was sealed before may still be to be written.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hello = None;
         if self.defer(cx) {
             return Poll::Pending;
         }
@@ -134,7 +141,7 @@ where
             let wrote = self.poll_write(cx);
             let due = deadline.is_some_and(|deadline| self.poll_deadline(cx, deadline));
             again = wrote || due || (is_full && !self.is_full());
-            if self.now >= *began.get_or_insert(self.now) + SLICE {
+            if self.hello.is_some() || self.now >= *began.get_or_insert(self.now) + SLICE {
                 come_back(cx);
                 return Poll::Pending;
             }
@@ -152,22 +159,26 @@ where
         self.deferred
     }
 
-    /// Whether so much waits to be used that nothing more is read.
+    /// Whether so much waits to be used that nothing more is read. Behind a hello that waits nothing is: its answer does not depend on
+    /// what follows, be it the end.
     fn is_full(&self) -> bool {
-        self.input.len() >= UNREAD
+        self.waiting || self.input.len() >= UNREAD
     }
 
     /// One turn of the core: input in, output and events out. Gives the next deadline, and whether it is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> (Option<Duration>, bool) {
-        let mut turn = None;
+        self.waiting = false;
         loop {
             let now = self.session.now();
             self.now = now;
             let mut state = self.session.lock();
-            if turn.is_none() && state.connection.has_hello(&self.input) {
-                turn = Some(self.hook.poll_turn(cx));
+            if self.hello.is_none() && state.connection.has_hello(&self.input) {
+                match self.hook.poll_turn(cx) {
+                    Poll::Ready(turn) => self.hello = Some(turn),
+                    Poll::Pending => self.waiting = true,
+                }
             }
-            if !self.input.is_empty() && !matches!(turn, Some(Poll::Pending)) {
+            if !self.input.is_empty() && !self.waiting {
                 state.connection.receive(now, &mut self.input);
             }
             self.more = !self.output.is_empty() || {
@@ -321,7 +332,7 @@ where
     }
 }
 
-impl<T, H> Drop for Pump<T, H> {
+impl<T, H: Hook> Drop for Pump<T, H> {
     /// Whoever waits for something learns that there will be nothing, however the pump came to its end.
     fn drop(&mut self) {
         let mut state = self.session.lock();

@@ -22,7 +22,7 @@ use super::{
     Server,
     doorway::Waiting,
     guests::{Guest, Taken},
-    metrics::{self, Ending, Stranger},
+    metrics::{self, Ending, Outcome, Stranger},
     proxy_protocol, relay,
     sessions::{Listed, Open},
     worker::Worker,
@@ -34,7 +34,7 @@ use crate::{
         crypto::Secret,
         frame::{GoAway, Notice, Request},
         handshake::ServerHello,
-        tally::Traffic,
+        tally::{Tally, Traffic},
     },
 };
 
@@ -136,6 +136,7 @@ async fn serve(door: Door, worker: &Arc<Worker>, stream: TcpStream, start: Insta
         place: Place::Doorway(waiting),
         relays: TaskTracker::new(),
         meter: worker.meter.session(),
+        refusals: Refusals::default(),
     };
     let relays = hook.relays.clone();
     let farewell = {
@@ -173,6 +174,26 @@ struct ServerHook {
     place: Place,
     relays: TaskTracker,
     meter: metrics::Session,
+    refusals: Refusals,
+}
+
+/// What a session's client was refused because it asks too much. It may do so thousands of times a second; of that, the log has a line a
+/// second.
+#[derive(Default)]
+struct Refusals {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Refusals {
+    fn count(&mut self, client: &str, notice: &Notice) {
+        self.count += 1;
+        let now = Instant::now();
+        if self.told.is_none_or(|told| now - told >= Duration::from_secs(1)) {
+            self.told = Some(now);
+            info!(%client, code = %notice.code, refused_in_all = self.count, "requests refused: {}", notice.text);
+        }
+    }
 }
 
 /// Where a session counts.
@@ -268,9 +289,22 @@ impl Hook for ServerHook {
 
     fn request(&mut self, exchange: Exchange, request: Box<Request>) {
         // A session that was refused has ended it already.
-        if let (Place::Inside(..), Some(client)) = (&self.place, &self.client) {
-            let (held, meter) = (self.worker.exchange(), self.meter.exchange(exchange.now()));
-            self.relays.spawn(relay::relay(self.server.clone(), held, client.clone(), meter, exchange, request));
+        let (Place::Inside(..), Some(client)) = (&self.place, &self.client) else { return };
+        let meter = self.meter.exchange(exchange.now());
+        // Here, and not in a task of its own: of a client that floods, hundreds would be ready at once, before anybody else's.
+        match client.exchange(self.server.force.load().rule(&client.name)) {
+            Ok(counted) => {
+                let held = self.worker.exchange();
+                let counted = (counted, meter);
+                self.relays.spawn(relay::relay(self.server.clone(), held, client.clone(), counted, exchange, request));
+            }
+            Err(notice) => {
+                // If the session is over, there is nobody to tell.
+                let _ = exchange.with(|connection, _, number| connection.fail(number, &notice));
+                exchange.finish();
+                meter.ended(Outcome::Failed(notice.code), &Tally::default());
+                self.refusals.count(&client.name, &notice);
+            }
         }
     }
 

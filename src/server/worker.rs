@@ -29,6 +29,9 @@ const FULL: usize = 512;
 const SESSION: usize = 16;
 /// The share of its time beyond which a worker gets no more, however little it has by count: it may be moving large bodies.
 const BUSY: f64 = 0.5;
+/// Hellos that are worked on before everybody else gets a turn: hundreds may come at once, each for a fifth of a millisecond. Fewer, and
+/// on a busy thread they would wait for longer than a client does.
+const HELLOS: usize = 16;
 /// How often that share is worked out.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -160,7 +163,7 @@ pub(super) struct Worker {
     pub(super) number: usize,
     place: Place,
     pub(super) meter: Meter,
-    /// A place for one hello: between two of them, everybody who has something to do here gets to it. Hundreds may come at once.
+    /// Places for hellos: between so many and the next, everybody who has something to do here gets to it.
     hellos: Arc<Semaphore>,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
@@ -170,7 +173,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(number: usize, place: &Place, meter: Meter) -> Arc<Self> {
-        let (place, hellos) = (place.clone(), Arc::new(Semaphore::new(1)));
+        let (place, hellos) = (place.clone(), Arc::new(Semaphore::new(HELLOS)));
         Arc::new(Self { number, place, meter, hellos, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
     }
 

@@ -27,10 +27,10 @@ use super::{
 
 const PROBES: usize = 3200;
 /// At once. Fewer from one address and in all than the server's doorway has places, so that nobody gives way.
-const AT_ONCE: usize = 640;
-const FROM_ONE: usize = 16;
+const AT_ONCE: usize = 320;
+const FROM_ONE: usize = 8;
 /// Until the server closes.
-const HELLO: Duration = Duration::from_secs(3);
+const HELLO: Duration = Duration::from_millis(2500);
 /// A machine that has other things to do may take so much longer.
 const GENEROUS: Duration = Duration::from_secs(20);
 

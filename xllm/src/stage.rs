@@ -8,6 +8,8 @@ use xllm_proxy::server::{Config, Keys, Server, Stopped, Workers};
 
 use crate::{config::Api, exit::Failure, options::Target, secret::Secret};
 
+/// A load may ask as often as the machine can.
+const UNHURRIED: &str = "[client.'*']\nrequests_per_minute = 0";
 /// What stands for the user's API key.
 pub(crate) const API_KEY: &str = "sk-demo-5f1d2c7a90b84e36";
 const MODEL: &str = "demo-model";
@@ -36,7 +38,7 @@ impl Stage {
 
     async fn start(script: Script) -> Result<Self, AnyError> {
         let mock = MockLlm::start(script.into()).await?;
-        let config = Config::parse("", "(demo)".as_ref(), &[mock.url()])?;
+        let config = Config::parse(UNHURRIED, "(demo)".as_ref(), &[mock.url()])?;
         let (keys, credential) = Keys::ephemeral("demo")?;
         let server = Server::new(config, Arc::new(keys))?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

@@ -35,8 +35,6 @@ struct Account {
     bytes: u64,
     pieces: u64,
     meter: metrics::Exchange,
-    /// It counts among its client's until its last frame is on its way.
-    counted: Option<Taken>,
 }
 
 /// How an exchange ended without its END.
@@ -54,18 +52,18 @@ impl From<Notice> for Stop {
     }
 }
 
-/// Relays one exchange to its end.
+/// Relays one exchange to its end. Its client has it counted, until its last frame is on its way.
 pub(super) async fn relay(
     server: Arc<Server>,
     held: Held,
     client: Arc<Guest>,
-    meter: metrics::Exchange,
+    (counted, meter): (Taken, metrics::Exchange),
     exchange: Exchange,
     mut request: Box<Request>,
 ) {
     let number = exchange.number();
     let exchange = Arc::new(exchange);
-    let mut account = Account { host: String::new(), status: None, bytes: 0, pieces: 0, meter, counted: None };
+    let mut account = Account { host: String::new(), status: None, bytes: 0, pieces: 0, meter };
     let (result, cancelled) = tokio::select! {
         biased;
         cancelled = exchange.abandoned() => (Err(Stop::Abandoned), cancelled),
@@ -92,7 +90,7 @@ pub(super) async fn relay(
         None => Outcome::Failed(exchange.cut().unwrap_or(Code::Cancelled)),
         Some(code) => Outcome::Failed(code),
     };
-    let Account { host, status, bytes, pieces, meter, counted } = account;
+    let Account { host, status, bytes, pieces, meter } = account;
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let (receipt, upload, frames) = (&tally.receipt, tally.uploaded, tally.frames);
     let upstream_ms = receipt.head.zip(receipt.sent).map(|(head, sent)| head.saturating_sub(sent) / 1000);
@@ -121,7 +119,6 @@ async fn attempt(
 ) -> Result<(), Stop> {
     let force = server.force.load_full();
     let (limits, rule) = (&force.config.limits, force.rule(&client.name));
-    account.counted = Some(client.exchange(rule)?);
     server.memory.check(limits.memory_bytes).map_err(Notice::retry_safe)?;
     let held = || Whole::new(&server.memory, limits.memory_bytes);
     let passed = Passed::check(&force.config, rule, exchange, request, held(), account).await?;
