@@ -94,7 +94,9 @@ async fn silent_and_gone(each: usize) {
     // Those that are silent: at the hello deadline, or when there was no request for as long as a session may be idle.
     join_all(kept.iter_mut().map(end_of)).await;
     drop(kept);
-    vigil.end(48 * MIB).await;
+    // A quarter of them has asked for something that is not read.
+    let peers = 2 * (each + 3 * (each / 5));
+    vigil.end(16 * MIB + 48 * peers as u64).await;
 }
 
 /// More at once than there are places, from one address and from many; a client comes in all the same.
