@@ -59,6 +59,7 @@ pub(crate) trait Hook: Send {
     fn closed(&mut self, why: &Closed);
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Pump<T, H: Hook> {
     io: T,
     session: Session,

@@ -82,8 +82,9 @@ async fn requests(flood_of: u32) {
 
 /// Requests that are taken back at once, or as soon as the upstream may have been called.
 async fn churn(rounds: u32) {
-    let vigil = Vigil::begin("REQUEST and CANCEL", "", &[]).await;
-    let mut peer = Peer::enter(vigil.server.address, &vigil.server.credential).await;
+    let vigil = Vigil::begin("REQUEST and CANCEL", "[client.greedy]\nrequests_per_minute = 0", &[]).await;
+    let credential = vigil.server.client_command(&["add", "greedy"]).await;
+    let mut peer = Peer::enter(vigil.server.address, &credential).await;
     let url = vigil.url("/raw/hang");
     let mut records = Vec::new();
     for number in 1..=rounds {

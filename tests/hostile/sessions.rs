@@ -50,7 +50,7 @@ async fn a_conversation_that_is_sent_again_reaches_no_upstream() {
 
 /// Sessions that begin a record of full size, and send it a byte at a time.
 async fn slow_records(count: usize) {
-    let vigil = Vigil::begin("slow records", "[limits]\nidle_seconds = 2.0", &[]).await;
+    let vigil = Vigil::begin("slow records", "[limits]\nidle_seconds = 2.0\nunauthenticated_per_address = 1000", &[]).await;
     let (server, credential) = (vigil.server.address, vigil.server.credential.clone());
     let slow = async |_| {
         let mut peer = Peer::enter(server, &credential).await;
