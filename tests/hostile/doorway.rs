@@ -94,7 +94,8 @@ async fn silent_and_gone(each: usize) {
     // Those that are silent: at the hello deadline, or when there was no request for as long as a session may be idle.
     join_all(kept.iter_mut().map(end_of)).await;
     drop(kept);
-    vigil.end(48 * MIB).await;
+    // Two times so many and three fifths of them again, each a socket and some 32 KiB.
+    vigil.end(16 * MIB + each as u64 * 160).await;
 }
 
 /// More at once than there are places, from one address and from many; a client comes in all the same.
