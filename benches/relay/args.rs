@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
 
+use crate::attack::{Attack, Target};
+
 /// What the relay costs, end to end, beside the straight way and beside its peers.
 #[derive(Debug, Parser)]
 #[command(name = "relay", max_term_width = 100, args_override_self = true)]
@@ -51,6 +53,18 @@ pub(crate) struct Args {
     /// Measure nothing: print the tables, in Markdown, of what --json has printed into this file
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Which hostile load `hostile` measures beside (repeatable) [default: each]
+    #[arg(long, value_enum, value_name = "ATTACK")]
+    pub(crate) beside: Vec<Attack>,
+    /// Attack, as the process beside a `hostile` measure
+    #[arg(long, hide = true, value_enum, requires = "target", requires = "sink")]
+    pub(crate) attack: Option<Attack>,
+    /// The server that is attacked; a key of one of its clients is in `$XLLM_PROXY_KEY`
+    #[arg(long, hide = true)]
+    target: Option<SocketAddr>,
+    /// Where the attacker takes its own uploads
+    #[arg(long, hide = true)]
+    sink: Option<SocketAddr>,
     /// What cargo passes
     #[arg(long, hide = true)]
     bench: bool,
@@ -81,6 +95,16 @@ pub(crate) enum Measure {
     Short,
     /// What a handshake with the server costs
     Handshake,
+    /// What hostile load takes from streams at a quarter of the pace beside it; only where it is named
+    Hostile,
+}
+
+impl Args {
+    /// Who is attacked.
+    pub(crate) fn target(&self) -> crate::Result<Target> {
+        let (Some(server), Some(sink)) = (self.target, self.sink) else { return Err("an attack needs its target".into()) };
+        Ok(Target { server, sink, credential: std::env::var("XLLM_PROXY_KEY")?.parse()? })
+    }
 }
 
 impl Measure {

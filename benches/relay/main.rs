@@ -9,11 +9,13 @@
 //! what counts is one route against another of the same run: no figure by itself says much, least of all on another machine.
 
 mod args;
+mod attack;
 mod call;
 mod calls;
 mod clock;
 mod cost;
 mod event;
+mod hostile;
 mod idle;
 mod line;
 mod ours;
@@ -66,9 +68,10 @@ fn main() -> ExitCode {
     if args.test {
         return ExitCode::SUCCESS;
     }
-    let done = match &args.report {
-        Some(file) => report::report(file).and_then(|report| say(&report)),
-        None => run(&args),
+    let done = match (&args.report, args.attack) {
+        (Some(file), _) => report::report(file).and_then(|report| say(&report)),
+        (None, Some(attack)) => args.target().and_then(|target| attack::run(attack, &target)),
+        (None, None) => run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,7 +100,12 @@ async fn measure(args: &Args) -> Result<()> {
     let upstream = Upstream::start(args.upstream, &thread()?)?;
     let mut stand = Stand { upstream, load: thread()?, ours: Vec::new() };
     let address = stand.upstream.address;
-    let mut measures = if args.measures.is_empty() { Measure::value_variants().to_vec() } else { args.measures.clone() };
+    let mut measures = args.measures.clone();
+    if measures.is_empty() {
+        measures = Measure::value_variants().to_vec();
+        // It is about nobody else's routes, and long.
+        measures.retain(|measure| *measure != Measure::Hostile);
+    }
     // Memory first: see there.
     measures.sort_unstable();
     let folders = if args.ours.is_empty() { vec![("ours".to_owned(), built()?)] } else { args.ours.clone() };
@@ -114,7 +122,10 @@ async fn measure(args: &Args) -> Result<()> {
         }
     }
     for measure in measures {
-        let lines = rounds(&mut stand, &straight, &routes, measure, args).await?;
+        let lines = match measure {
+            Measure::Hostile => hostile::rounds(&stand, &straight, args).await?,
+            _ => rounds(&mut stand, &straight, &routes, measure, args).await?,
+        };
         if !args.json {
             say(&(table::text(&measure.name(), &lines) + "\n"))?;
         }
@@ -185,6 +196,7 @@ async fn one(stand: &mut Stand, route: &Route, measure: Measure, args: &Args) ->
     let ours = stand.ours.iter().find(|ours| ours.name == route.name());
     let load = |pace| Load { streams: args.streams, pace, time: Duration::from_secs_f64(args.seconds) };
     let figures = match measure {
+        Measure::Hostile => return Ok(None),
         Measure::Memory if route.described.processes.is_empty() => return Ok(None),
         Measure::Memory => match ours.map(|ours| ours.again_for(args.idle)).transpose()? {
             Some(fresh) => idle::memory(stand, &Route::new(fresh.described())?, args.idle).await?,

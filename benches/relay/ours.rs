@@ -30,7 +30,7 @@ pub(crate) struct Ours {
     pub(crate) proxy: SocketAddr,
     pub(crate) credential: String,
     upstream: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Ours {
@@ -44,6 +44,18 @@ impl Ours {
     pub(crate) fn again_for(&self, streams: u16) -> Result<Self> {
         let settings = format!("[limits]\nexchanges = {streams}\n");
         Self::configured(&self.name, &self.bin, self.upstream, &settings, streams.div_ceil(CALLERS))
+    }
+
+    /// The same again with fresh processes and these settings of the server.
+    pub(crate) fn with(&self, settings: &str) -> Result<Self> {
+        Self::configured(&self.name, &self.bin, self.upstream, settings, 1)
+    }
+
+    /// Adds a client to the server, which takes it up within a second, and gives its key.
+    pub(crate) fn add_client(&self, name: &str) -> Result<String> {
+        let mut command = program(&self.bin.join("xllm-proxy"), self.folder.path());
+        command.arg("--config").arg(self.folder.path().join("server.toml"));
+        add_client(command.arg("--data-dir").arg(self.folder.path().join("data")), name)
     }
 
     fn configured(name: &str, bin: &Path, upstream: SocketAddr, settings: &str, gateways: u16) -> Result<Self> {
@@ -62,12 +74,7 @@ impl Ours {
             // A server of before, to be held beside: it has no such limit.
             fs::write(&server_file, settings)?;
         }
-        let added = server().args(["client", "add", "bench"]).stdout(Stdio::piped()).output();
-        let added = added.map_err(|error| missing(bin, &error))?;
-        let credential = String::from_utf8(added.stdout)?.trim().to_owned();
-        if !credential.starts_with("xllm1_") {
-            return Err(format!("xllm-proxy made no key: {}", String::from_utf8_lossy(&added.stderr)).into());
-        }
+        let credential = add_client(&mut server(), "bench").map_err(|error| missing(bin, &error))?;
         let allow = format!("http://{upstream}");
         let (server, proxy) = Process::start(server().args(["--listen", "127.0.0.1:0", "--allow", &allow]), "serving listen=")
             .map_err(|error| missing(bin, &error))?;
@@ -78,7 +85,7 @@ impl Ours {
             Process::start(&mut gateway, "gateway on http://").map_err(|error| missing(bin, &error).into())
         };
         let gateways = (0..gateways).map(gateway).collect::<Result<_>>()?;
-        Ok(Self { name: name.to_owned(), bin: bin.to_owned(), server, gateways, proxy, credential, upstream, _folder: folder })
+        Ok(Self { name: name.to_owned(), bin: bin.to_owned(), server, gateways, proxy, credential, upstream, folder })
     }
 
     pub(crate) fn described(&self) -> Described {
@@ -99,6 +106,16 @@ fn program(file: &Path, home: &Path) -> Command {
     command.env_clear().env("HOME", home).env("NO_COLOR", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
+}
+
+/// Runs this program to add a client, and gives its key.
+fn add_client(program: &mut Command, name: &str) -> Result<String> {
+    let added = program.args(["client", "add", name]).stdout(Stdio::piped()).output()?;
+    let credential = String::from_utf8(added.stdout)?.trim().to_owned();
+    if !credential.starts_with("xllm1_") {
+        return Err(format!("xllm-proxy made no key: {}", String::from_utf8_lossy(&added.stderr)).into());
+    }
+    Ok(credential)
 }
 
 fn missing(bin: &Path, error: &dyn fmt::Display) -> String {

@@ -43,6 +43,16 @@ fn columns(measure: &str) -> &'static [Column] {
             ("client, s CPU/GB", &["cpu_client_s_per_gb"]),
             ("load, s CPU/GB", &["cpu_bench_s_per_gb"]),
         ],
+        "hostile" => &[
+            ("arrived, % of offered", &["arrived_percent"]),
+            ("added p50, µs", &["added_p50_us"]),
+            ("added p99, µs", &["added_p99_us"]),
+            ("p50 × in peace", &["times_p50"]),
+            ("p99 × in peace", &["times_p99"]),
+            ("server, µs CPU", &["cpu_server_us"]),
+            ("attack, % of a core", &["cpu_attack_percent"]),
+            ("load late p99, µs", &["late_p99_us"]),
+        ],
         "cancel" => &[("p50, ms", &["cancel_p50_ms"]), ("p99, ms", &["cancel_p99_ms"]), ("max, ms", &["cancel_max_ms"])],
         _ => &[
             ("p50, µs", &["latency_p50_us"]),

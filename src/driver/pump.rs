@@ -62,6 +62,7 @@ pub(crate) trait Hook: Send {
     fn moved(&mut self, _traffic: &Traffic) {}
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Pump<T, H: Hook> {
     io: T,
     session: Session,
