@@ -135,6 +135,11 @@ impl Session {
         wake.into_iter().for_each(Waker::wake);
     }
 
+    /// Server: whether it was cut ([`Session::cut`]).
+    pub(crate) fn is_cut(&self) -> bool {
+        self.lock().cut.is_some()
+    }
+
     /// Bytes of bodies that wait here, in either direction: for the peer to take them, or for a program of ours.
     pub(crate) fn held(&self) -> usize {
         let state = self.lock();

@@ -92,7 +92,8 @@ impl Sessions {
     pub(super) fn review(&self, mut why: impl FnMut(KeyId) -> Option<Objection>) -> usize {
         let mut count = 0;
         self.each(|open| match why(open.key_id) {
-            Some(Objection::Revoked) => {
+            // One that is cut has some time to go, and is looked at meanwhile.
+            Some(Objection::Revoked) if !open.session.is_cut() => {
                 count += 1;
                 let text = "this client's key was revoked; who runs the proxy can give it a new one";
                 open.cut(&Notice::new(Code::KeyRevoked, Fault::Client, text));
