@@ -320,6 +320,8 @@ where
     /// Ends the stream so that the peer gets the last word: closing with unread bytes would reset the connection, and what
     /// the peer had not read yet would be lost.
     async fn linger(mut self) {
+        // What has come in is not needed any more, and may hold what was asked.
+        self.input = BytesMut::new();
         if !matches!(tokio::time::timeout(STUCK, self.last_words()).await, Ok(Ok(()))) {
             return;
         }

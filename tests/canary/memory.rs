@@ -3,9 +3,11 @@
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::time::sleep;
 use xllm_proxy::{client::Client, proto::Credential};
 
 use super::support::{
@@ -13,6 +15,11 @@ use super::support::{
     request::{request, whole},
     within,
 };
+
+/// How long a server may take to let go of it all.
+const LIMIT: Duration = Duration::from_secs(20);
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Where these are found in the memory of a process.
 fn found(pid: u32, secrets: &[(&str, Vec<u8>)]) -> Vec<String> {
@@ -35,7 +42,7 @@ fn found(pid: u32, secrets: &[(&str, Vec<u8>)]) -> Vec<String> {
         for (name, secret) in secrets {
             let count = bytes.windows(secret.len()).filter(|window| window == secret).count();
             if count > 0 {
-                found.push(format!("{name}: {count} times in {}", fields.clone().last().unwrap_or("(anonymous)")));
+                found.push(format!("{name}: {count} times in {map}"));
             }
         }
     }
@@ -65,6 +72,12 @@ async fn nothing_is_left_of_a_client_that_was_revoked() {
     stand.server.command(&["client", "revoke", "guest"]).await;
     let over = async { while whole(&client, request("GET", &stand.url("/raw/binary"), "")).await.is_ok() {} };
     within("the end of the client", over).await;
-    let found = found(stand.server.pid(), &secrets);
-    assert_eq!(found, [""; 0], "{found:#?}");
+    // What was under way at that moment is let go a turn or two of the threads later: a connection to the upstream, what had come in.
+    let mut left = found(stand.server.pid(), &secrets);
+    let limit = Instant::now() + LIMIT;
+    while !left.is_empty() && Instant::now() < limit {
+        sleep(LOOK).await;
+        left = found(stand.server.pid(), &secrets);
+    }
+    assert_eq!(left, [""; 0], "still there: {left:#?}");
 }
