@@ -1,7 +1,7 @@
 //! The one pump: moves bytes between a transport and a [`Connection`](crate::proto::Connection), and what happened to the tasks
 //! that wait for it.
 //!
-//! One task per session runs [`drive`]. Everyone else holds an [`Exchange`] and calls the core under the session's lock; a call
+//! One task per session runs a [`Pump`]. Everyone else holds an [`Exchange`] and calls the core under the session's lock; a call
 //! that leaves something to send wakes the pump, which seals all that is ready into one record and writes it.
 //!
 //! ```text
@@ -11,5 +11,5 @@
 mod pump;
 mod session;
 
-pub(crate) use pump::{Hook, drive, tune};
+pub(crate) use pump::{Hook, Pump, Reached, tune};
 pub(crate) use session::{Exchange, Incoming, Session};

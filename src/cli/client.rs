@@ -1,6 +1,6 @@
 //! `xllm-proxy client`.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use clap::Subcommand;
 use xllm_proxy::{
@@ -22,9 +22,9 @@ pub(crate) enum ClientCommand {
     Rotate {
         /// Name of the client
         name: String,
-        /// For how long, as in: 7d
-        #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
-        keep: Duration,
+        /// Until when: a time from now (7d), or as for `add --expires`
+        #[arg(long, value_name = "WHEN", default_value = "7d", value_parser = when)]
+        keep: SystemTime,
     },
     /// Remove a client; its sessions are cut
     Revoke {
@@ -38,7 +38,8 @@ pub(crate) enum ClientCommand {
     List,
 }
 
-fn when(text: &str) -> Result<SystemTime, NotAMoment> {
+/// Reads a moment, or a time from now.
+pub(crate) fn when(text: &str) -> Result<SystemTime, NotAMoment> {
     moment(text, SystemTime::now())
 }
 
@@ -51,9 +52,8 @@ pub(crate) fn client(folder: &KeyFolder, command: &ClientCommand) -> Result<(), 
     match command {
         ClientCommand::Add { name, expires } => hand_out(name, &folder.add(name, *expires)?),
         ClientCommand::Rotate { name, keep } => {
-            let until = SystemTime::now().checked_add(*keep).ok_or(KeysError::TooLong)?;
-            hand_out(name, &folder.rotate(name, until)?);
-            eprintln!("The key before is taken until {}.", show(until));
+            hand_out(name, &folder.rotate(name, *keep)?);
+            eprintln!("The key before is taken until {}.", show(*keep));
         }
         ClientCommand::Revoke { name, old } => match folder.revoke(name, *old)? {
             0 => eprintln!("`{name}` has no keys that others have replaced."),

@@ -1,10 +1,12 @@
 //! `xllm-proxy server-key`.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Subcommand;
 use xllm_proxy::server::keys::{KeyFolder, KeysError, show};
+
+use super::client::when;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerKeyCommand {
@@ -12,9 +14,9 @@ pub(crate) enum ServerKeyCommand {
     Show,
     /// Put a new key in the place of the current one, which is taken for a while longer
     Rotate {
-        /// For how long, as in: 30d. Give each client a new credential meanwhile, with `client rotate`
-        #[arg(long, value_name = "TIME", default_value = "30d", value_parser = humantime::parse_duration)]
-        keep: Duration,
+        /// Until when: a time from now (30d), or a date. Give each client a new credential before, with `client rotate`
+        #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = when)]
+        keep: SystemTime,
     },
 }
 
@@ -30,12 +32,11 @@ pub(crate) fn server_key(folder: &KeyFolder, command: &ServerKeyCommand) -> Resu
             }
         }
         ServerKeyCommand::Rotate { keep } => {
-            let until = SystemTime::now().checked_add(*keep).ok_or(KeysError::TooLong)?;
-            let key = folder.rotate_identity(until)?;
+            let key = folder.rotate_identity(*keep)?;
             println!("{}  current", URL_SAFE_NO_PAD.encode(key.public()));
             eprintln!(
                 "The key before is taken until {}. Give each client a new credential before: xllm-proxy client rotate NAME",
-                show(until)
+                show(*keep)
             );
         }
     }

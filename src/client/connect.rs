@@ -1,12 +1,6 @@
 //! Reaching the proxy: TCP or TLS, then the handshake.
 
-use std::{
-    fmt, io,
-    str::FromStr,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
 
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -21,7 +15,7 @@ use tracing::debug;
 
 use super::{Builder, Error, ServerHello};
 use crate::{
-    driver::{Exchange, Hook, Session, drive, tune},
+    driver::{Exchange, Hook, Pump, Session, tune},
     proto::{
         self, AWS_LC, ClientConfig, Closed, Connection, Fault, KeyId, Profile, Psk,
         crypto::Secret,
@@ -181,7 +175,7 @@ where
     let (sender, outcome) = oneshot::channel();
     // The server's clock is for the server's end of the core alone.
     let hook = ClientHook { session: session.clone(), outcome: Some(sender), changed: changed.clone() };
-    tasks.spawn(drive(io, session.clone(), hook, || 0));
+    tasks.spawn(Pump::new(io, session.clone(), hook, || 0).run());
     match outcome.await {
         Ok(Ok(hello)) => {
             debug!(proxy = %settings.proxy, profile = %hello.profile, "session open");
@@ -216,12 +210,6 @@ impl ClientHook {
 }
 
 impl Hook for ClientHook {
-    type Turn = ();
-
-    fn poll_turn(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
     fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
         None
     }
@@ -234,7 +222,9 @@ impl Hook for ClientHook {
 
     fn rejected(&mut self, _error: proto::Error) {}
 
-    fn request(&mut self, _exchange: Exchange, _request: Box<Request>) {}
+    fn request(&mut self, _exchange: Exchange, _request: Box<Request>) -> Duration {
+        Duration::ZERO
+    }
 
     fn going_away(&mut self, goaway: &GoAway) {
         debug!(code = goaway.code.map(proto::Code::name), "the proxy ends the session");

@@ -2,7 +2,8 @@
 
 use std::{
     future::{Future, poll_fn},
-    io,
+    io, mem,
+    ops::Deref,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -13,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     task::yield_now,
-    time::Sleep,
+    time::{Sleep, sleep_until},
 };
 
 use super::session::{Exchange, Session};
@@ -42,18 +43,14 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// What happens to a session as a whole. Called by the pump, outside the lock.
 pub(crate) trait Hook: Send {
-    /// Held while a hello is worked on.
-    type Turn: Send;
-    /// Whether a hello may be worked on now, which takes as long as dozens of records. Who has to wait is woken when it may.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Turn>;
     /// Server: the key of this client, if it may come in, and the weakest profile that it may use.
     fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)>;
     /// The peer proved its key.
     fn established(&mut self, hello: Option<ServerHello>);
     /// Server: what came before that was wrong.
     fn rejected(&mut self, error: Error);
-    /// Server: an exchange was opened.
-    fn request(&mut self, exchange: Exchange, request: Box<Request>);
+    /// Server: an exchange was opened. Gives how long the peer is not to be read for it: it asks for more than it may have.
+    fn request(&mut self, exchange: Exchange, request: Box<Request>) -> Duration;
     /// Client: no new exchanges.
     fn going_away(&mut self, goaway: &GoAway);
     /// It is over.
@@ -62,10 +59,20 @@ pub(crate) trait Hook: Send {
     fn moved(&mut self, _traffic: &Traffic) {}
 }
 
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// The peer has proved its key. This comes once.
+    Established,
+    /// It is over. What was sealed before may still be to be written.
+    Over,
+}
+
+/// Moves the bytes of a session.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-struct Pump<T, H: Hook> {
+pub(crate) struct Pump<T, H> {
     io: T,
-    session: Session,
+    session: Pumped,
     hook: H,
     input: BytesMut,
     output: BytesMut,
@@ -75,44 +82,17 @@ struct Pump<T, H: Hook> {
     more: bool,
     /// The output was written, but not flushed (TLS buffers).
     unflushed: bool,
+    /// The peer has proved its key, and nobody was told yet.
+    established: bool,
     timer: Pin<Box<Sleep>>,
     /// When the newest turn began.
     now: Duration,
-    /// Held from a hello until the others have had their turn.
-    hello: Option<H::Turn>,
-    /// A hello waits for its turn.
-    waiting: bool,
+    /// Until when the peer is not read.
+    rest: Duration,
     events: Vec<Event>,
     wake: Vec<Waker>,
     /// Of the kernel's clock; the core is told its own.
     unix_ms: fn() -> u64,
-}
-
-/// Runs a session until it is over.
-pub(crate) async fn drive<T, H>(io: T, session: Session, hook: H, unix_ms: fn() -> u64)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-    H: Hook,
-{
-    let mut pump = Pump {
-        io,
-        timer: Box::pin(tokio::time::sleep_until(session.start)),
-        session,
-        now: Duration::ZERO,
-        hello: None,
-        waiting: false,
-        hook,
-        input: BytesMut::new(),
-        output: BytesMut::new(),
-        more: false,
-        deferred: false,
-        unflushed: false,
-        events: Vec::new(),
-        wake: Vec::new(),
-        unix_ms,
-    };
-    poll_fn(|cx| pump.poll(cx)).await;
-    pump.linger().await;
 }
 
 impl<T, H> Pump<T, H>
@@ -120,9 +100,52 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     H: Hook,
 {
-    /// Ready when the session is over. What was sealed before may still be to be written.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.hello = None;
+    /// A pump at its beginning, for the runtime of the caller.
+    pub(crate) fn new(io: T, session: Session, hook: H, unix_ms: fn() -> u64) -> Self {
+        Self {
+            io,
+            timer: Box::pin(sleep_until(session.start)),
+            session: Pumped(session),
+            hook,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            deferred: false,
+            more: false,
+            unflushed: false,
+            established: false,
+            now: Duration::ZERO,
+            rest: Duration::ZERO,
+            events: Vec::new(),
+            wake: Vec::new(),
+            unix_ms,
+        }
+    }
+
+    /// Who is told what happens.
+    pub(crate) const fn hook(&self) -> &H {
+        &self.hook
+    }
+
+    /// Runs the session until its peer has proved its key, or it is over.
+    pub(crate) async fn greet(&mut self) -> Reached {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Runs the session until it is over.
+    pub(crate) async fn run(mut self) {
+        while self.greet().await == Reached::Established {}
+        self.linger().await;
+    }
+
+    /// The same on the runtime of the caller, to which `change` brings the transport.
+    ///
+    /// # Errors
+    /// Those of `change`; then the session is over.
+    pub(crate) fn move_here(self, change: impl FnOnce(T) -> io::Result<T>) -> io::Result<Self> {
+        Ok(Self { io: change(self.io)?, timer: Box::pin(sleep_until(self.session.start)), ..self })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reached> {
         if self.defer(cx) {
             return Poll::Pending;
         }
@@ -137,12 +160,16 @@ where
             }
             let (deadline, closed) = self.turn(cx);
             if closed {
-                return Poll::Ready(());
+                return Poll::Ready(Reached::Over);
             }
             let wrote = self.poll_write(cx);
-            let due = deadline.is_some_and(|deadline| self.poll_deadline(cx, deadline));
+            if mem::take(&mut self.established) {
+                return Poll::Ready(Reached::Established);
+            }
+            let rest = (self.rest > Duration::ZERO).then_some(self.rest);
+            let due = deadline.into_iter().chain(rest).min().is_some_and(|due| self.poll_due(cx, due));
             again = wrote || due || (is_full && !self.is_full());
-            if self.hello.is_some() || self.now >= *began.get_or_insert(self.now) + SLICE {
+            if self.now >= *began.get_or_insert(self.now) + SLICE {
                 come_back(cx);
                 return Poll::Pending;
             }
@@ -160,26 +187,18 @@ where
         self.deferred
     }
 
-    /// Whether so much waits to be used that nothing more is read. Behind a hello that waits nothing is: its answer does not depend on
-    /// what follows, be it the end.
+    /// Whether nothing more is read: so much waits to be used, or the peer asks for more than it may have.
     fn is_full(&self) -> bool {
-        self.waiting || self.input.len() >= UNREAD
+        self.rest > Duration::ZERO || self.input.len() >= UNREAD
     }
 
     /// One turn of the core: input in, output and events out. Gives the next deadline, and whether it is over.
     fn turn(&mut self, cx: &mut Context<'_>) -> (Option<Duration>, bool) {
-        self.waiting = false;
         loop {
             let now = self.session.now();
             self.now = now;
             let mut state = self.session.lock();
-            if self.hello.is_none() && state.connection.has_hello(&self.input) {
-                match self.hook.poll_turn(cx) {
-                    Poll::Ready(turn) => self.hello = Some(turn),
-                    Poll::Pending => self.waiting = true,
-                }
-            }
-            if !self.input.is_empty() && !self.waiting {
+            if !self.input.is_empty() {
                 state.connection.receive(now, &mut self.input);
             }
             self.more = !self.output.is_empty() || {
@@ -221,10 +240,16 @@ where
                     let answer = self.session.lock().connection.answer_hello(psk.as_ref(), floor, (self.unix_ms)());
                     debug_assert_eq!(answer, Ok(()), "a hello waits for its answer");
                 }
-                Event::Established(hello) => self.hook.established(hello),
+                Event::Established(hello) => {
+                    self.established = true;
+                    self.hook.established(hello);
+                }
                 Event::Rejected(error) => self.hook.rejected(error),
                 Event::Request(number, request) => {
-                    self.hook.request(Exchange { session: self.session.clone(), number }, request);
+                    let rest = self.hook.request(Exchange { session: self.session.clone(), number }, request);
+                    if rest > Duration::ZERO {
+                        self.rest = self.rest.max(self.now.saturating_add(rest));
+                    }
                 }
                 Event::GoAway(goaway) => self.hook.going_away(&goaway),
                 Event::Closed { why, .. } => self.hook.closed(&why),
@@ -277,10 +302,10 @@ where
         self.session.lock().connection.receive_end();
     }
 
-    /// Whether the deadline has passed; the core was told.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Duration) -> bool {
-        // A deadline beyond what the clock can say never comes.
-        let Some(at) = self.session.start.checked_add(deadline) else { return false };
+    /// Whether this moment has passed; then what was due was done.
+    fn poll_due(&mut self, cx: &mut Context<'_>, due: Duration) -> bool {
+        // One beyond what the clock can say never comes.
+        let Some(at) = self.session.start.checked_add(due) else { return false };
         // With every byte that comes the deadline moves on. The timer is moved where it would ring too late alone; ringing too
         // early, it is set anew.
         if at < self.timer.deadline() {
@@ -289,6 +314,9 @@ where
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.timer.deadline() >= at {
                 let now = self.session.now();
+                if now >= self.rest {
+                    self.rest = Duration::ZERO;
+                }
                 self.session.lock().connection.handle_timeout(now);
                 return true;
             }
@@ -335,15 +363,26 @@ where
     }
 }
 
-impl<T, H: Hook> Drop for Pump<T, H> {
+/// A session that a pump runs.
+struct Pumped(Session);
+
+impl Deref for Pumped {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl Drop for Pumped {
     /// Whoever waits for something learns that there will be nothing, however the pump came to its end.
     fn drop(&mut self) {
-        let mut state = self.session.lock();
+        let mut state = self.lock();
         state.connection.receive_end();
         let mut wake = Vec::new();
-        state.dispatch(self.session.now(), &mut Vec::new(), &mut wake);
+        state.dispatch(self.now(), &mut Vec::new(), &mut wake);
         drop(state);
-        self.session.free.notify_waiters();
+        self.free.notify_waiters();
         wake.into_iter().for_each(Waker::wake);
     }
 }

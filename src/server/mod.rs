@@ -1,10 +1,11 @@
 //! The server: accepts sessions, calls upstreams, relays their answers.
 //!
 //! ```text
-//! run ─► accept ─► relay ─► upload, upstream
-//!          │  │      └─► guard, guests, memory
-//!          │  ├─► worker ─► upstream
-//!          │  └─► proxy_protocol, doorway, sessions, guests
+//! run ─► accept ─► hook ─► relay ─► upload, upstream
+//!          │  │      │       └─► guard, guests, memory
+//!          │  │      ├─► worker ─► upstream
+//!          │  │      └─► sessions, guests, refusals
+//!          │  └─► doorway, proxy_protocol
 //!          └─► force ─► keys, config
 //! admin ─► metrics, in which all of them count
 //! ```
@@ -16,10 +17,12 @@ mod doorway;
 mod force;
 pub mod guard;
 mod guests;
+mod hook;
 pub mod keys;
 mod memory;
 pub mod metrics;
 mod proxy_protocol;
+mod refusals;
 mod relay;
 mod sessions;
 mod upload;
@@ -36,9 +39,13 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
+    task::JoinError,
     time::{MissedTickBehavior, interval, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::{info, warn};
 
 pub use config::Config;
@@ -47,7 +54,9 @@ pub use metrics::Metrics;
 pub use upstream::SetUpError;
 pub use worker::{Pulse, Workers};
 
+use accept::House;
 use metrics::Readiness;
+use sessions::Review;
 use worker::{Place, Worker};
 
 /// How often the server looks for keys that have expired, and at what its sessions hold.
@@ -107,7 +116,7 @@ impl Server {
         let upstream = upstream::Shared::new(&config)?;
         self.metrics.limit(&config.limits);
         self.force.store(Arc::new(force::Force { config, keys, upstream }));
-        Ok(self.review())
+        Ok(self.keys_changed())
     }
 
     /// As [`Server::reload`], the keys alone.
@@ -118,24 +127,33 @@ impl Server {
             // Connections that wait to be used again may remember a client that is no more.
             upstream: force.upstream.anew(),
         });
-        self.review()
+        self.keys_changed()
     }
 
-    /// Ends the sessions whose keys are not taken any more.
-    fn review(&self) -> usize {
-        let (force, now) = (self.force.load_full(), SystemTime::now());
-        let ended = self.sessions.review(|id| force.objection(id, now));
-        if ended > 0 {
-            warn!(sessions = ended, "sessions end: their keys were revoked or have expired");
-        }
+    /// Ends the sessions of keys that are gone, and says how many; and forgets their clients.
+    fn keys_changed(&self) -> usize {
+        let ended = self.review();
+        let force = self.force.load_full();
         let names = force.keys.names();
         self.guests.tidy(|name| names.contains(name));
         ended
     }
 
+    /// Looks at all sessions: what they hold, and whether their keys are still taken. Those whose are not end. Says how many.
+    fn review(&self) -> usize {
+        let (force, now) = (self.force.load_full(), SystemTime::now());
+        let Review { held, ended } = self.sessions.review(|id| force.objection(id, now));
+        self.memory.measure(held);
+        if ended > 0 {
+            warn!(sessions = ended, "sessions end: their keys were revoked or have expired");
+        }
+        ended
+    }
+
     /// Serves on the caller's runtime until `shutdown`, then lets what is under way finish for the configured time.
     pub async fn run(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Stopped {
-        self.serve(listener, shutdown, &[Place::here()]).await
+        let here = Place::here();
+        self.serve(listener, shutdown, &here, std::slice::from_ref(&here)).await
     }
 
     /// As [`Server::run`], the sessions on threads of their own, which end with it.
@@ -145,14 +163,20 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Stopped {
-        let stopped = self.serve(listener, shutdown, workers.places()).await;
+        let stopped = self.serve(listener, shutdown, workers.doorway(), workers.places()).await;
         // It waits for them.
         let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
         stopped
     }
 
-    async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>, places: &[Place]) -> Stopped {
-        let workers: Vec<_> =
+    async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+        doorway: &Place,
+        places: &[Place],
+    ) -> Stopped {
+        let workers: Arc<[_]> =
             (0..).zip(places).map(|(number, place)| Worker::new(number, place, self.metrics.meter())).collect();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
@@ -165,14 +189,29 @@ impl Server {
             }
         };
         tokio::pin!(tend);
+        let house = House {
+            server: self.clone(),
+            workers: workers.clone(),
+            meter: self.metrics.meter(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            end,
+        };
+        let mut accepting = AbortOnDropHandle::new(doorway.runtime().spawn(accept::accept(Arc::new(house), listener)));
         self.metrics.is(Readiness::Accepting);
         tokio::select! {
-            () = accept::accept(&self, &workers, &listener, &tasks, &stop, &end) => {}
+            ended = &mut accepting => {
+                if let Some(panic) = ended.err().filter(JoinError::is_panic) {
+                    std::panic::resume_unwind(panic.into_panic());
+                }
+            }
             () = &mut tend => {}
             () = shutdown => {}
         }
         self.metrics.is(Readiness::Draining);
-        drop(listener);
+        // The port is free before anything else is waited for.
+        accepting.abort();
+        let _ = accepting.await;
         stop.cancel();
         tasks.close();
         let open = self.sessions.count();
@@ -196,13 +235,12 @@ impl Server {
         Stopped::Cut(requests)
     }
 
-    /// Looks, for as long as it is polled, for keys that have expired, and at what sessions hold.
+    /// Looks at the sessions, for as long as it is polled.
     async fn tend(&self) -> Infallible {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            self.memory.measure(self.sessions.held());
             self.review();
         }
     }

@@ -81,30 +81,26 @@ impl Sessions {
         open.iter().for_each(each);
     }
 
-    /// Bytes of bodies that they hold.
-    pub(super) fn held(&self) -> usize {
-        let mut held = 0;
-        self.each(|open| held += open.session.held());
-        held
-    }
-
-    /// Ends those whose key `why` has something against: at once, or when their requests have ended. Says how many.
-    pub(super) fn review(&self, mut why: impl FnMut(KeyId) -> Option<Objection>) -> usize {
-        let mut count = 0;
-        self.each(|open| match why(open.key_id) {
-            // One that is cut has some time to go, and is looked at meanwhile.
-            Some(Objection::Revoked) if !open.session.is_cut() => {
-                count += 1;
-                let text = "this client's key was revoked; who runs the proxy can give it a new one";
-                open.cut(&Notice::new(Code::KeyRevoked, Fault::Client, text));
+    /// Looks at all of them. Ends those whose key `why` has something against: at once, or when their requests have ended.
+    pub(super) fn review(&self, mut why: impl FnMut(KeyId) -> Option<Objection>) -> Review {
+        let mut review = Review { held: 0, ended: 0 };
+        self.each(|open| {
+            review.held += open.session.held();
+            match why(open.key_id) {
+                // One that is cut has some time to go, and is looked at meanwhile.
+                Some(Objection::Revoked) if !open.session.is_cut() => {
+                    review.ended += 1;
+                    let text = "this client's key was revoked; who runs the proxy can give it a new one";
+                    open.cut(&Notice::new(Code::KeyRevoked, Fault::Client, text));
+                }
+                Some(Objection::Expired) if !open.session.is_draining() => {
+                    review.ended += 1;
+                    open.session.go_away(Some(Code::KeyRevoked), "this client's key has expired or was replaced");
+                }
+                _ => {}
             }
-            Some(Objection::Expired) if !open.session.is_draining() => {
-                count += 1;
-                open.session.go_away(Some(Code::KeyRevoked), "this client's key has expired or was replaced");
-            }
-            _ => {}
         });
-        count
+        review
     }
 
     /// Ends all that are left when the server's time to stop is over. Says how many requests that ended.
@@ -118,6 +114,15 @@ impl Sessions {
         });
         requests
     }
+}
+
+/// What a look at all sessions found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Review {
+    /// Bytes of bodies that they hold.
+    pub(super) held: usize,
+    /// How many were ended.
+    pub(super) ended: usize,
 }
 
 /// What there is against a session's key.

@@ -15,10 +15,9 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Handle},
-    sync::Semaphore,
     time::{MissedTickBehavior, interval},
 };
-use tokio_util::sync::{CancellationToken, DropGuard, PollSemaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::metrics::Meter;
 
@@ -29,54 +28,94 @@ const FULL: usize = 512;
 const SESSION: usize = 16;
 /// The share of its time beyond which a worker gets no more, however little it has by count: it may be moving large bodies.
 const BUSY: f64 = 0.5;
-/// Hellos that are worked on before everybody else gets a turn: hundreds may come at once, each for a fifth of a millisecond. Fewer, and
-/// on a busy thread they would wait for longer than a client does.
-const HELLOS: usize = 16;
 /// How often that share is worked out.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Threads with a runtime each. Dropping them ends them, and what runs there.
+/// How much less of a processor than a worker's the thread for strangers gets where there is not enough for all, as a nice value: about
+/// a tenth. Where there is enough it makes no difference.
+const NICE: i32 = 10;
+
+/// Threads with a runtime each: some for sessions, and one for those who have not proved a key. Dropping them ends them, and what runs
+/// there.
 #[derive(Debug)]
 pub struct Workers {
     places: Vec<Place>,
-    threads: Vec<JoinHandle<()>>,
-    stop: Option<DropGuard>,
+    doorway: Place,
+    #[expect(dead_code, reason = "held, and not looked at")]
+    threads: Threads,
 }
 
 impl Workers {
-    /// Starts so many; one for each processor by default.
+    /// Starts so many for sessions; one for each processor by default.
     ///
     /// # Errors
     /// If the system gives no more threads or descriptors.
     pub fn start(count: Option<NonZero<usize>>) -> io::Result<Self> {
         let count = count.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZero::<usize>::MIN);
-        let stop = CancellationToken::new();
-        let mut workers = Self { places: Vec::new(), threads: Vec::new(), stop: Some(stop.clone().drop_guard()) };
-        for _ in 0..count.get() {
-            let rest = Arc::new(Rest::default());
-            let (from, till) = (rest.clone(), rest.clone());
-            let mut runtime = Builder::new_current_thread();
-            let runtime =
-                runtime.enable_all().on_thread_park(move || from.begin()).on_thread_unpark(move || till.end()).build()?;
-            workers.places.push(Place { runtime: runtime.handle().clone(), rest });
-            let stop = stop.clone();
-            let run = move || {
-                runtime.block_on(stop.cancelled_owned());
-                // A name that is still looked up is not waited for.
-                runtime.shutdown_background();
-            };
-            workers.threads.push(thread::Builder::new().name("xllm-worker".into()).spawn(run)?);
-        }
-        Ok(workers)
+        let mut threads = Threads::default();
+        let doorway = threads.start("xllm-doorway", stand_back)?;
+        let places = (0..count.get()).map(|_| threads.start("xllm-worker", || {})).collect::<io::Result<_>>()?;
+        Ok(Self { places, doorway, threads })
     }
 
     /// With which to see whether they still take turns.
     pub fn pulse(&self) -> Pulse {
-        Pulse(self.places.iter().map(|place| place.runtime.clone()).collect())
+        Pulse(std::iter::once(&self.doorway).chain(&self.places).map(|place| place.runtime.clone()).collect())
     }
 
+    /// Where sessions run.
     pub(super) fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// Where those are who have not proved a key.
+    pub(super) const fn doorway(&self) -> &Place {
+        &self.doorway
+    }
+}
+
+/// Has the thread of the caller give way to the others.
+fn stand_back() {
+    // Of one thread there alone; elsewhere it would be the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "the thread for strangers has the priority of the others");
+    }
+}
+
+/// Threads that end with this.
+#[derive(Debug, Default)]
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+impl Threads {
+    fn start(&mut self, name: &str, first: impl FnOnce() + Send + 'static) -> io::Result<Place> {
+        let rest = Arc::new(Rest::default());
+        let (from, till) = (rest.clone(), rest.clone());
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_all().on_thread_park(move || from.begin()).on_thread_unpark(move || till.end()).build()?;
+        let place = Place { runtime: runtime.handle().clone(), rest };
+        let stop = self.stop.clone();
+        let run = move || {
+            first();
+            runtime.block_on(stop.cancelled_owned());
+            // A name that is still looked up is not waited for.
+            runtime.shutdown_background();
+        };
+        self.handles.push(thread::Builder::new().name(name.into()).spawn(run)?);
+        Ok(place)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for thread in self.handles.drain(..) {
+            // It has panicked if it fails: then it is over, too.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -93,16 +132,6 @@ impl Pulse {
     }
 }
 
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.stop = None;
-        for thread in self.threads.drain(..) {
-            // It has panicked if it fails: then it is over, too.
-            let _ = thread.join();
-        }
-    }
-}
-
 /// A runtime for sessions, and how long its thread has had nothing to do; of the caller's own that is not known.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -114,6 +143,10 @@ impl Place {
     /// The runtime of the caller.
     pub(super) fn here() -> Self {
         Self { runtime: Handle::current(), rest: Arc::default() }
+    }
+
+    pub(super) const fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 }
 
@@ -163,8 +196,6 @@ pub(super) struct Worker {
     pub(super) number: usize,
     place: Place,
     pub(super) meter: Meter,
-    /// Places for hellos: between so many and the next, everybody who has something to do here gets to it.
-    hellos: Arc<Semaphore>,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
     /// It was busy for too much of the last second.
@@ -173,8 +204,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(number: usize, place: &Place, meter: Meter) -> Arc<Self> {
-        let (place, hellos) = (place.clone(), Arc::new(Semaphore::new(HELLOS)));
-        Arc::new(Self { number, place, meter, hellos, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
+        Arc::new(Self { number, place: place.clone(), meter, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
     }
 
     /// The one for another session: the first that has room and time, else the one that has least to do.
@@ -204,12 +234,7 @@ impl Worker {
     }
 
     pub(super) const fn runtime(&self) -> &Handle {
-        &self.place.runtime
-    }
-
-    /// Where a session waits until its hello may be worked on.
-    pub(super) fn hellos(&self) -> PollSemaphore {
-        PollSemaphore::new(self.hellos.clone())
+        self.place.runtime()
     }
 
     /// A session runs here, until this is dropped.

@@ -1,10 +1,6 @@
 use std::{sync::Arc, task::Poll};
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
-use tokio_util::sync::PollSemaphore;
+use tokio::{io::DuplexStream, time::Instant};
 
 use super::{super::session::Incoming, *};
 use crate::proto::{
@@ -19,30 +15,14 @@ fn psk() -> Psk {
 }
 
 /// Answers each request with more than the transport of these tests takes.
+#[derive(Default)]
 struct Talkative {
     exchanges: Vec<Exchange>,
-    turns: PollSemaphore,
-}
-
-impl Talkative {
-    fn with(turns: &Arc<Semaphore>) -> Self {
-        Self { exchanges: Vec::new(), turns: PollSemaphore::new(turns.clone()) }
-    }
-}
-
-impl Default for Talkative {
-    fn default() -> Self {
-        Self::with(&Arc::new(Semaphore::new(1)))
-    }
+    /// For how long a request has its peer not read.
+    rest: Duration,
 }
 
 impl Hook for Talkative {
-    type Turn = Option<OwnedSemaphorePermit>;
-
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Turn> {
-        self.turns.poll_acquire(cx)
-    }
-
     fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
         Some((psk(), Profile::Off))
     }
@@ -53,13 +33,14 @@ impl Hook for Talkative {
         panic!("{error}");
     }
 
-    fn request(&mut self, exchange: Exchange, _request: Box<Request>) {
+    fn request(&mut self, exchange: Exchange, _request: Box<Request>) -> Duration {
         let response = Response { status: 200, headers: Vec::new(), length: None };
         exchange.with(|connection, now, number| {
             connection.respond(now, number, &response).expect("in order");
             connection.send_data(now, number, vec![b'd'; 50_000].into()).expect("in order");
         });
         self.exchanges.push(exchange);
+        self.rest
     }
 
     fn going_away(&mut self, _goaway: &GoAway) {}
@@ -105,56 +86,117 @@ fn request() -> Request {
     }
 }
 
+/// A client by hand.
+struct Peer {
+    client: Connection,
+    io: DuplexStream,
+    input: BytesMut,
+    /// Answers that have begun.
+    answers: usize,
+}
+
+impl Peer {
+    fn new(key: &ServerKey, io: DuplexStream) -> Self {
+        Self { client: client(key), io, input: BytesMut::new(), answers: 0 }
+    }
+
+    async fn write(&mut self) {
+        let mut output = BytesMut::new();
+        self.client.poll_transmit(Duration::ZERO, &mut output);
+        self.io.write_all_buf(&mut output).await.expect("written");
+    }
+
+    async fn read(&mut self) {
+        self.io.read_buf(&mut self.input).await.expect("read");
+        self.client.receive(Duration::ZERO, &mut self.input);
+        while let Some(event) = self.client.poll_event() {
+            self.answers += usize::from(matches!(event, Event::Response(..)));
+        }
+    }
+
+    /// Up to where the key is as good as proved: what is written next does it.
+    async fn come_in(&mut self) {
+        self.write().await;
+        while !self.client.can_open() {
+            self.read().await;
+        }
+    }
+
+    /// Makes so many requests, at once.
+    async fn ask(&mut self, count: usize) {
+        for _ in 0..count {
+            self.client.request(Duration::ZERO, &request()).expect("in order");
+        }
+        self.write().await;
+    }
+
+    /// Until so many answers have begun in all.
+    async fn hear(&mut self, answers: usize) {
+        while self.answers < answers {
+            self.read().await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_and_never_closes_does_not_hold_a_session_for_ever() {
     let key = ServerKey::new(Secret::new([9; 32]));
-    let (near, mut far) = tokio::io::duplex(1024);
+    let (near, far) = tokio::io::duplex(1024);
     let session = Session::new(server(key.clone()), Instant::now(), Arc::default());
-    let pump = tokio::spawn(drive(near, session, Talkative::default(), || 0));
+    let pump = tokio::spawn(Pump::new(near, session, Talkative::default(), || 0).run());
 
-    let (mut client, mut input, mut output) = (client(&key), BytesMut::new(), BytesMut::new());
-    while !client.can_open() {
-        client.poll_transmit(Duration::ZERO, &mut output);
-        far.write_all_buf(&mut output).await.expect("written");
-        far.read_buf(&mut input).await.expect("read");
-        client.receive(Duration::ZERO, &mut input);
-    }
-    client.request(Duration::ZERO, &request()).expect("in order");
-    client.poll_transmit(Duration::ZERO, &mut output);
-    far.write_all_buf(&mut output).await.expect("written");
+    let mut peer = Peer::new(&key, far);
+    peer.come_in().await;
+    peer.ask(1).await;
 
     // From here on it reads nothing. The clock jumps whenever nothing else can happen.
     tokio::time::timeout(Duration::from_mins(10), pump).await.expect("the session ends").expect("in order");
 }
 
 #[tokio::test]
-async fn a_hello_is_worked_on_in_its_turn_which_ends_with_the_answer() {
+async fn a_session_goes_on_elsewhere_when_the_peer_has_proved_its_key() {
     let key = ServerKey::new(Secret::new([9; 32]));
-    let turns = Arc::new(Semaphore::new(0));
-    let mut far = Vec::new();
-    for _ in 0..3 {
-        let (near, mut end) = tokio::io::duplex(1024);
-        let session = Session::new(server(key.clone()), Instant::now(), Arc::default());
-        tokio::spawn(drive(near, session, Talkative::with(&turns), || 0));
-        let mut hello = BytesMut::new();
-        client(&key).poll_transmit(Duration::ZERO, &mut hello);
-        end.write_all(&hello).await.expect("written");
-        far.push(end);
-    }
-    let mut answer = [0; HELLO];
-    for end in &mut far {
-        let mut read = pin!(end.read_exact(&mut answer));
-        for _ in 0..10 {
-            yield_now().await;
-            assert!(futures::poll!(&mut read).is_pending(), "it is nobody's turn");
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let session = Session::new(server(key.clone()), Instant::now(), Arc::default());
+    let mut pump = Pump::new(near, session, Talkative::default(), || 0);
+    let mut peer = Peer::new(&key, far);
+    {
+        let (mut greet, mut come_in) = (pin!(pump.greet()), pin!(peer.come_in()));
+        tokio::select! {
+            _ = &mut greet => panic!("its key is not proved before the second message"),
+            () = &mut come_in => {}
         }
     }
-    turns.add_permits(1);
-    for end in &mut far {
-        end.read_exact(&mut answer).await.expect("one after the other is answered");
-    }
-    let turn = tokio::time::timeout(Duration::from_secs(30), turns.acquire()).await;
-    assert!(turn.is_ok(), "and then it is another's turn");
+    peer.ask(1).await;
+    assert_eq!(pump.greet().await, Reached::Established);
+    // Another thread, with a runtime of its own: timers and sockets belong to one.
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async { pump.move_here(Ok).expect("it moves").run().await });
+    });
+    peer.ask(1).await;
+    peer.hear(2).await;
+    drop(peer);
+    elsewhere.join().expect("it has ended in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_asks_for_too_much_is_not_read_for_as_long_as_it_costs() {
+    const REST: Duration = Duration::from_millis(500);
+    let key = ServerKey::new(Secret::new([9; 32]));
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let session = Session::new(server(key.clone()), Instant::now(), Arc::default());
+    let hook = Talkative { rest: REST, ..Talkative::default() };
+    tokio::spawn(Pump::new(near, session, hook, || 0).run());
+    let mut peer = Peer::new(&key, far);
+    peer.come_in().await;
+    peer.ask(2).await;
+    peer.hear(2).await;
+    let before = Instant::now();
+    peer.ask(1).await;
+    peer.hear(3).await;
+    let waited = before.elapsed();
+    assert!((REST / 2..REST * 2).contains(&waited), "{waited:?}");
 }
 
 #[tokio::test]
@@ -162,7 +204,7 @@ async fn a_pump_that_is_dropped_tells_whoever_waits() {
     let key = ServerKey::new(Secret::new([9; 32]));
     let (near, mut far) = tokio::io::duplex(1 << 20);
     let session = Session::new(client(&key), Instant::now(), Arc::default());
-    let pump = tokio::spawn(drive(near, session.clone(), Talkative::default(), || 0));
+    let pump = tokio::spawn(Pump::new(near, session.clone(), Talkative::default(), || 0).run());
 
     let (mut server, mut input, mut output) = (server(key), BytesMut::new(), BytesMut::new());
     let mut established = false;

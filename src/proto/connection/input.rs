@@ -51,12 +51,6 @@ impl Connection {
         }
     }
 
-    /// Server: whether [`Connection::receive`] would find a whole hello in this. To open and to answer it takes some hundred
-    /// microseconds.
-    pub fn has_hello(&self, input: &[u8]) -> bool {
-        matches!(self.stage, Stage::AwaitingHello) && input.len() >= HELLO
-    }
-
     fn receive_hello(&mut self, now: Duration, hello: &[u8; HELLO]) {
         match (core::mem::replace(&mut self.stage, Stage::Closed), &self.config) {
             (Stage::HelloSent(initiator), Config::Client(config)) => match initiator.finish(hello) {

@@ -53,9 +53,6 @@ pub enum KeysError {
     /// Not a name.
     #[error("a client's name has 1 to 64 letters, digits, dots, dashes and underscores")]
     BadName,
-    /// A time that is longer than the clock can say.
-    #[error("that time is too long")]
-    TooLong,
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness")]
     Random,

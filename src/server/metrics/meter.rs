@@ -55,9 +55,10 @@ pub(in crate::server) struct Session {
 }
 
 impl Session {
-    /// The client proved its key.
-    pub(in crate::server) fn opened(&mut self, client: &str) {
+    /// The client proved its key. From here on the session counts where it runs.
+    pub(in crate::server) fn opened(&mut self, meter: &Meter, client: &str) {
         self.leave();
+        self.meter = meter.clone();
         self.meter.shard.sessions.rise(1);
         self.meter.shard.opened.add(1);
         (self.stage, self.client) = (Stage::Open, Some(self.meter.client(client)));
