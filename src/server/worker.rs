@@ -79,7 +79,7 @@ fn stand_back() {
     // Of one thread there alone; elsewhere it would be the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "the thread for strangers has the priority of the others");
+        tracing::warn!(%error, "the thread for peers without a key keeps the priority of the others");
     }
 }
 

@@ -80,3 +80,31 @@ async fn clients_come_change_and_go_while_the_server_runs() {
     bystander.finish(&stand.mock).await;
     assert_clean(&stand.server.log());
 }
+
+#[tokio::test]
+async fn a_connection_that_was_opened_under_a_looser_rule_serves_nobody_under_a_stricter_one() {
+    let stand = Stand::start().await;
+    let client = stand.client();
+    let port = stand.mock.addr().port();
+    let url = format!("http://localhost:{port}/raw/binary");
+    let rule = |private| format!("[[origin]]\nat = 'http://localhost:{port}'\nprivate = {private}\n");
+    let reload = async |config: &str| {
+        let before = stand.server.log().matches("reloaded: ").count();
+        stand.server.configure(config);
+        stand.server.hang_up();
+        within("the reload", async {
+            while stand.server.log().matches("reloaded: ").count() == before {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    };
+    reload(&rule(true)).await;
+    whole(&client, get(&url)).await.unwrap();
+    // That one's connection is open still, and would lead where the name may not any more.
+    reload(&rule(false)).await;
+    let error = whole(&client, get(&url)).await.unwrap_err();
+    assert_error(&error, "address-not-allowed", Fault::Proxy, true);
+    reload(&rule(true)).await;
+    whole(&client, get(&url)).await.unwrap();
+}

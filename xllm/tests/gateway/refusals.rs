@@ -32,6 +32,17 @@ async fn asked(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> Respon
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_rules_of_an_origin_do_not_allow_is_403_and_no_other_attempt_helps() {
+    let world = World::new().await;
+    let rule = format!("[[origin]]\nat = '{}'\nmethods = ['POST']\n", world.mock.url());
+    let world = World::of(world.mock, Relay::start(&rule, &[]).await);
+    let gateway = world.start(Start::default()).await;
+    let refused = asked(&gateway, "/openai/v1/models", &[]).await;
+    is(&refused, (403, "not-allowed", "true", Some("false")));
+    assert_eq!(parse(refused.body())["error"]["type"], json!("permission_error"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_origin_that_is_not_allowed_is_403_in_the_form_of_each_provider() {
     let world = World::new().await;
     let config =
