@@ -402,7 +402,7 @@ pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Has this task polled again when the others have been, and the network has been looked at.
-fn come_back(cx: &mut Context<'_>) {
+pub(crate) fn come_back(cx: &mut Context<'_>) {
     // It wakes this task and is not needed again.
     let _ = pin!(yield_now()).poll(cx);
 }

@@ -3,8 +3,10 @@
 
 use std::{
     convert::Infallible,
-    io,
+    future::{Future, poll_fn},
+    io, mem,
     num::NonZero,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -15,11 +17,13 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Handle},
+    sync::Semaphore,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Meter;
+use crate::driver::come_back;
 
 /// What a worker is given before another is made use of: the more one has at once, the more of it leaves in one write, and the less
 /// often a thread has to wake up. At 50 tokens a second, so many streams keep a thread about half busy.
@@ -28,6 +32,9 @@ const FULL: usize = 512;
 const SESSION: usize = 16;
 /// The share of its time beyond which a worker gets no more, however little it has by count: it may be moving large bodies.
 const BUSY: f64 = 0.5;
+/// Exchanges that begin before everybody else on the thread has a turn. A client may ask hundreds at once, and to begin one, which may
+/// mean to connect, takes as long as some pieces of an answer.
+const TURNS: usize = 8;
 /// How often that share is worked out.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -196,6 +203,8 @@ pub(super) struct Worker {
     pub(super) number: usize,
     place: Place,
     pub(super) meter: Meter,
+    /// Turns of those who begin something.
+    turns: Semaphore,
     /// Sessions and exchanges that run here, as they count.
     load: AtomicUsize,
     /// It was busy for too much of the last second.
@@ -204,7 +213,8 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(number: usize, place: &Place, meter: Meter) -> Arc<Self> {
-        Arc::new(Self { number, place: place.clone(), meter, load: AtomicUsize::new(0), busy: AtomicBool::new(false) })
+        let (load, busy) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(Self { number, place: place.clone(), meter, turns: Semaphore::new(TURNS), load, busy })
     }
 
     /// The one for another session: the first that has room and time, else the one that has least to do.
@@ -235,6 +245,22 @@ impl Worker {
 
     pub(super) const fn runtime(&self) -> &Handle {
         self.place.runtime()
+    }
+
+    /// Runs what begins here, its beginning in its turn: between so many ([`TURNS`]) and the next, all others on the thread have theirs.
+    pub(super) async fn in_turn<T>(&self, mut begins: impl Future<Output = T> + Unpin) -> T {
+        let mut turn = self.turns.acquire().await.ok();
+        let mut is_first = true;
+        poll_fn(|cx| {
+            let polled = Pin::new(&mut begins).poll(cx);
+            if mem::take(&mut is_first) && polled.is_pending() {
+                come_back(cx);
+            } else {
+                turn = None;
+            }
+            polled
+        })
+        .await
     }
 
     /// A session runs here, until this is dropped.

@@ -3,7 +3,7 @@
 mod passed;
 mod relayed;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use http::Method;
 use tracing::info;
@@ -64,10 +64,13 @@ pub(super) async fn relay(
     let number = exchange.number();
     let exchange = Arc::new(exchange);
     let mut account = Account { host: String::new(), status: None, bytes: 0, pieces: 0, meter };
-    let (result, cancelled) = tokio::select! {
-        biased;
-        cancelled = exchange.abandoned() => (Err(Stop::Abandoned), cancelled),
-        result = attempt(&server, held.worker(), &client, &exchange, &mut request, &mut account) => (result, None),
+    let (result, cancelled) = {
+        let attempt = pin!(attempt(&server, held.worker(), &client, &exchange, &mut request, &mut account));
+        tokio::select! {
+            biased;
+            cancelled = exchange.abandoned() => (Err(Stop::Abandoned), cancelled),
+            result = held.worker().in_turn(attempt) => (result, None),
+        }
     };
     // Here the call of the upstream is gone.
     if let Some(since) = cancelled {

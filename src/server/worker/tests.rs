@@ -1,3 +1,5 @@
+use std::pin::pin;
+
 use super::*;
 use crate::server::{config::Config, memory::Memory, metrics::Metrics};
 
@@ -37,6 +39,41 @@ async fn a_worker_that_has_no_time_gets_nothing_more_unless_all_are_so() {
     }
     let _held = workers[0].exchange();
     assert_eq!(chosen(&workers), 1);
+}
+
+#[tokio::test]
+async fn what_begins_at_once_leaves_the_others_their_turn_after_every_few() {
+    let [worker, ..] = workers();
+    let (begun, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut tasks = Vec::new();
+    for _ in 0..10 * TURNS {
+        let (worker, begun) = (worker.clone(), begun.clone());
+        tasks.push(tokio::spawn(async move {
+            let begins = pin!(async {
+                begun.fetch_add(1, Relaxed);
+                // It goes on some other time.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            });
+            worker.in_turn(begins).await;
+        }));
+    }
+    let (seen, longest) = (begun.clone(), most.clone());
+    let other = tokio::spawn(async move {
+        let mut before = 0;
+        loop {
+            tokio::task::yield_now().await;
+            let now = seen.load(Relaxed);
+            longest.fetch_max(now - before, Relaxed);
+            before = now;
+        }
+    });
+    for task in tasks {
+        task.await.expect("it ends");
+    }
+    other.abort();
+    assert_eq!(begun.load(Relaxed), 10 * TURNS);
+    // Those whose turn ends and those whose begins may lie between two of another's.
+    assert!(most.load(Relaxed) <= 2 * TURNS, "{most:?}");
 }
 
 #[test]
