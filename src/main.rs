@@ -11,7 +11,7 @@ use cli::{
     admin::{healthcheck, reload},
     check::check,
     client::{ClientCommand, client},
-    options::{Options, key_folder, load, places},
+    options::{Options, admin, key_folder, load, places},
     serve::serve,
     server_key::{ServerKeyCommand, server_key},
 };
@@ -81,8 +81,8 @@ fn run(cli: &Cli) -> Result<Stopped, Box<dyn Error>> {
         Some(Command::Check) => check(&load(options)?)?,
         Some(Command::Client(command)) => client(&folder()?, command)?,
         Some(Command::ServerKey(command)) => server_key(&folder()?, command)?,
-        Some(Command::Healthcheck { ready }) => healthcheck(places(options)?.admin, *ready)?,
-        Some(Command::Reload) => reload(places(options)?.admin)?,
+        Some(Command::Healthcheck { ready }) => healthcheck(admin(options), *ready)?,
+        Some(Command::Reload) => reload(admin(options))?,
     }
     Ok(Stopped::Finished)
 }

@@ -89,6 +89,19 @@ pub(crate) fn places(options: &Options) -> Result<Places, Box<dyn Error>> {
     Ok(Places { data_dir: options.data_dir.clone().or(places.data_dir), admin: options.admin.unwrap_or(places.admin) })
 }
 
+/// Where a server that runs is asked. A file that it has refused, or will, makes it none the less well.
+pub(crate) fn admin(options: &Options) -> AdminListen {
+    options.admin.unwrap_or_else(|| {
+        places(options).map_or_else(
+            |error| {
+                eprintln!("xllm-proxy: {error}\nThe server is asked at its default address; --admin names another.");
+                AdminListen::default()
+            },
+            |places| places.admin,
+        )
+    })
+}
+
 /// The folder of the key files: as configured, as systemd gives it, or the user's own.
 pub(crate) fn key_folder(configured: Option<&Path>) -> Result<KeyFolder, &'static str> {
     let from_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);

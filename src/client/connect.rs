@@ -210,6 +210,9 @@ impl ClientHook {
 }
 
 impl Hook for ClientHook {
+    /// Its sessions are all of one user, who loses more by each turn than another session could gain.
+    const SLICE: Duration = Duration::MAX;
+
     fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
         None
     }

@@ -33,9 +33,6 @@ const UNREAD: usize = HELLO + 2 * READ;
 /// Bytes that the kernel may hold unsent before it takes more.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
 const UNSENT: u32 = 128 * 1024;
-/// How long a session works on what comes without a pause before it lets the others of its thread have their turn: about as long as a
-/// hello takes. Large bodies come through tens of records in that time; of requests that are all refused, it is one.
-const SLICE: Duration = Duration::from_micros(200);
 /// How long a peer may take for what is left to say when the session is over.
 const STUCK: Duration = Duration::from_secs(20);
 /// How long the peer may take to close after the last word.
@@ -43,6 +40,8 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// What happens to a session as a whole. Called by the pump, outside the lock.
 pub(crate) trait Hook: Send {
+    /// How long a session works on what comes without a pause before it lets the others of its thread have their turn.
+    const SLICE: Duration;
     /// Server: the key of this client, if it may come in, and the weakest profile that it may use.
     fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)>;
     /// The peer proved its key.
@@ -169,7 +168,7 @@ where
             let rest = (self.rest > Duration::ZERO).then_some(self.rest);
             let due = deadline.into_iter().chain(rest).min().is_some_and(|due| self.poll_due(cx, due));
             again = wrote || due || (is_full && !self.is_full());
-            if self.now >= *began.get_or_insert(self.now) + SLICE {
+            if self.now >= began.get_or_insert(self.now).saturating_add(H::SLICE) {
                 come_back(cx);
                 return Poll::Pending;
             }

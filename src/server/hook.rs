@@ -133,6 +133,9 @@ impl ServerHook {
 }
 
 impl Hook for ServerHook {
+    /// About as long as a hello takes. Large bodies come through tens of records in that time; of requests that are all refused, it is one.
+    const SLICE: Duration = Duration::from_micros(200);
+
     fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)> {
         self.key_id = Some(id);
         let force = self.server.force.load();

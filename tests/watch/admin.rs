@@ -131,6 +131,11 @@ async fn a_container_can_ask_whether_its_server_is_well() {
         let output = run(arguments, &admin).await;
         assert!(output.status.success() && said(&output) == text, "{}", said(&output));
     }
+    // A file that a reload would refuse makes nobody ill.
+    let broken = stand.server.folder().join("broken.toml");
+    std::fs::write(&broken, "listen = ").unwrap();
+    let output = run(&["healthcheck", "--config", broken.to_str().unwrap()], &admin).await;
+    assert!(output.status.success(), "{}", said(&output));
     stand.server.terminate();
     assert!(stand.server.exited().await);
     let output = run(&["healthcheck"], &admin).await;

@@ -23,6 +23,8 @@ struct Talkative {
 }
 
 impl Hook for Talkative {
+    const SLICE: Duration = Duration::from_micros(200);
+
     fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
         Some((psk(), Profile::Off))
     }
