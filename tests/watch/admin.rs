@@ -17,11 +17,14 @@ use tokio::{
 };
 
 /// Runs the server's binary with nothing of this machine's in its environment.
-async fn run(arguments: &'static [&'static str], admin: &str) -> Output {
-    let (folder, admin) = (tempfile::tempdir().unwrap(), admin.to_owned());
+async fn run(arguments: &[&str], admin: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xllm-proxy"));
+    command.args(arguments).args(["--admin", admin]).env_clear().env("HOME", folder.path());
     let output = move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xllm-proxy"));
-        command.args(arguments).args(["--admin", &admin]).env_clear().env("HOME", folder.path()).output().unwrap()
+        let output = command.output().unwrap();
+        drop(folder);
+        output
     };
     within("the command", tokio::task::spawn_blocking(output)).await.unwrap()
 }
@@ -133,7 +136,7 @@ async fn a_container_can_ask_whether_its_server_is_well() {
     }
     // A file that a reload would refuse makes nobody ill.
     let broken = stand.server.folder().join("broken.toml");
-    std::fs::write(&broken, "listen = ").unwrap();
+    fs::write(&broken, "listen = ").unwrap();
     let output = run(&["healthcheck", "--config", broken.to_str().unwrap()], &admin).await;
     assert!(output.status.success(), "{}", said(&output));
     stand.server.terminate();
