@@ -1,5 +1,6 @@
 //! Where sessions run: on one thread each, with connections to upstreams of its own, so that no piece of an answer ever waits for
-//! another thread to wake up, and all that is ready at once leaves in one write (docs/performance.md).
+//! another thread to wake up, and all that is ready at once leaves in one write (docs/performance.md). And where those are who have not
+//! proved a key: on a thread that gives way to these (docs/hostile.md).
 
 use std::{
     convert::Infallible,
@@ -32,12 +33,11 @@ const FULL: usize = 512;
 const SESSION: usize = 16;
 /// The share of its time beyond which a worker gets no more, however little it has by count: it may be moving large bodies.
 const BUSY: f64 = 0.5;
+/// How often that share is worked out.
+const LOOK: Duration = Duration::from_secs(1);
 /// Exchanges that begin before everybody else on the thread has a turn. A client may ask hundreds at once, and to begin one, which may
 /// mean to connect, takes as long as some pieces of an answer.
 const TURNS: usize = 8;
-/// How often that share is worked out.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// How much less of a processor than a worker's the thread for strangers gets where there is not enough for all, as a nice value: about
 /// a tenth. Where there is enough it makes no difference.
 const NICE: i32 = 10;
