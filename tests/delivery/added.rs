@@ -12,6 +12,7 @@ use super::support::{
     child::Stand,
     relay::Relay,
     request::{Request, get, request, streaming, whole},
+    secure::Authority,
     upstream::{self, Recording, Then},
 };
 
@@ -46,6 +47,23 @@ async fn the_server_s_key_goes_in_place_of_whatever_key_the_client_sends() {
         for line in [format!("\r\nauthorization: Bearer {KEY}\r\n"), "\r\nx-team: research\r\n".to_owned()] {
             assert_eq!(heard.matches(&line).count(), 1, "{policy:?} {heard}");
         }
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_it_is_the_same() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let roots = folder.path().join("ca.pem");
+    authority.write(&roots);
+    let mock = MockLlm::start(mock_llm::Config::default()).await.unwrap();
+    let url = format!("https://{}", authority.terminate(mock.addr(), &["h2"]).await);
+    let stand = Stand::trusting(&roots, &rule(&url), mock, &[]).await;
+    let request = with_keys(get(&format!("{url}/raw/echo")), Policy::Pass);
+    let answer = whole(&stand.client(), request).await.unwrap();
+    let heard = String::from_utf8(answer.body().to_vec()).unwrap();
+    assert!(heard.contains("\"version\":\"HTTP/2.0\"") && !heard.contains("client-key"), "{heard}");
+    for field in [format!("[\"authorization\",\"Bearer {KEY}\"]"), "[\"x-team\",\"research\"]".to_owned()] {
+        assert_eq!(heard.matches(&field).count(), 1, "{heard}");
     }
 }
 
