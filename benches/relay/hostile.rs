@@ -65,9 +65,9 @@ pub(crate) async fn rounds(stand: &Stand, straight: &Route, args: &Args) -> Resu
                 if let (Some(attack), Some((cpu, since))) = (&attack, began) {
                     line.figures.insert("cpu_attack_percent".to_owned(), attack.percent(cpu, since)?);
                 }
-                compare(&mut line.figures, peace.get_or_insert_with(Figures::new));
-                if peace.as_ref().is_some_and(Figures::is_empty) {
-                    peace = Some(line.figures.clone());
+                match &peace {
+                    Some(peace) => compare(&mut line.figures, peace),
+                    None => peace = Some(line.figures.clone()),
                 }
                 lines.push(line);
             }

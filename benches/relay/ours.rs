@@ -18,6 +18,8 @@ use crate::{Result, route::Described};
 /// A process that is not ready by then will never be.
 const READY: Duration = Duration::from_secs(15);
 
+/// The server's configuration.
+const SERVER_FILE: &str = "server.toml";
 /// The most callers of one gateway, some fewer than it allows.
 const CALLERS: u16 = 4000;
 
@@ -53,23 +55,17 @@ impl Ours {
 
     /// Adds a client to the server, which takes it up within a second, and gives its key.
     pub(crate) fn add_client(&self, name: &str) -> Result<String> {
-        let mut command = program(&self.bin.join("xllm-proxy"), self.folder.path());
-        command.arg("--config").arg(self.folder.path().join("server.toml"));
-        add_client(command.arg("--data-dir").arg(self.folder.path().join("data")), name)
+        add_client(&mut server(&self.bin, self.folder.path()), name)
     }
 
     fn configured(name: &str, bin: &Path, upstream: SocketAddr, settings: &str, gateways: u16) -> Result<Self> {
         let folder = TempDir::new()?;
-        let (server_file, gateway_file) = (folder.path().join("server.toml"), folder.path().join("gateway.toml"));
+        let (server_file, gateway_file) = (folder.path().join(SERVER_FILE), folder.path().join("gateway.toml"));
         // The short requests come faster than one client may ask by default. Who attacks is another client, with what is the default.
         fs::write(&server_file, format!("{settings}[client.bench]\nrequests_per_minute = 0\n"))?;
         fs::write(&gateway_file, "")?;
 
-        let server = || {
-            let mut command = program(&bin.join("xllm-proxy"), folder.path());
-            command.arg("--config").arg(&server_file).arg("--data-dir").arg(folder.path().join("data"));
-            command
-        };
+        let server = || server(bin, folder.path());
         if !server().arg("check").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
             // A server of before, to be held beside: it has no such limit.
             fs::write(&server_file, settings)?;
@@ -105,6 +101,13 @@ fn program(file: &Path, home: &Path) -> Command {
     let mut command = Command::new(file);
     command.env_clear().env("HOME", home).env("NO_COLOR", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// The server of this folder of binaries, its files in that folder.
+fn server(bin: &Path, folder: &Path) -> Command {
+    let mut command = program(&bin.join("xllm-proxy"), folder);
+    command.arg("--config").arg(folder.join(SERVER_FILE)).arg("--data-dir").arg(folder.join("data"));
     command
 }
 

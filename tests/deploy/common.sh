@@ -36,6 +36,11 @@ await() {
     fail "$1 was not ready in time"
 }
 
+# address_of LOG CHILD: prints where a server listens that has just been started.
+address_of() {
+    await "$1" 'serving.* listen=' "$2" | sed -E 's/.* listen=([^ ]+).*/\1/'
+}
+
 # Starts mock-llm; its URL is in `api`.
 start_mock() {
     "$bin/mock-llm" --listen 127.0.0.1:0 >"$folder/mock.log" 2>&1 &
