@@ -11,7 +11,7 @@
 mod pump;
 mod session;
 
-pub(crate) use pump::{Hook, Pump, tune};
 #[cfg(feature = "server")]
-pub(crate) use pump::{Reached, come_back};
+pub(crate) use pump::come_back;
+pub(crate) use pump::{Hook, Pump, tune};
 pub(crate) use session::{Exchange, Incoming, Session};

@@ -86,8 +86,8 @@ pub(crate) struct Pump<T, H> {
     timer: Pin<Box<Sleep>>,
     /// When the newest turn began.
     now: Duration,
-    /// Until when the peer is not read.
-    rest: Duration,
+    /// Until when the peer is not read, if it is not.
+    rest: Option<Duration>,
     events: Vec<Event>,
     wake: Vec<Waker>,
     /// Of the kernel's clock; the core is told its own.
@@ -113,7 +113,7 @@ where
             unflushed: false,
             established: false,
             now: Duration::ZERO,
-            rest: Duration::ZERO,
+            rest: None,
             events: Vec::new(),
             wake: Vec::new(),
             unix_ms,
@@ -165,8 +165,7 @@ where
             if mem::take(&mut self.established) {
                 return Poll::Ready(Reached::Established);
             }
-            let rest = (self.rest > Duration::ZERO).then_some(self.rest);
-            let due = deadline.into_iter().chain(rest).min().is_some_and(|due| self.poll_due(cx, due));
+            let due = deadline.into_iter().chain(self.rest).min().is_some_and(|due| self.poll_due(cx, due));
             again = wrote || due || (is_full && !self.is_full());
             if self.now >= began.get_or_insert(self.now).saturating_add(H::SLICE) {
                 come_back(cx);
@@ -188,7 +187,7 @@ where
 
     /// Whether nothing more is read: so much waits to be used, or the peer asks for more than it may have.
     fn is_full(&self) -> bool {
-        self.rest > Duration::ZERO || self.input.len() >= UNREAD
+        self.rest.is_some() || self.input.len() >= UNREAD
     }
 
     /// One turn of the core: input in, output and events out. Gives the next deadline, and whether it is over.
@@ -247,7 +246,7 @@ where
                 Event::Request(number, request) => {
                     let rest = self.hook.request(Exchange { session: self.session.clone(), number }, request);
                     if rest > Duration::ZERO {
-                        self.rest = self.rest.max(self.now.saturating_add(rest));
+                        self.rest = self.rest.max(Some(self.now.saturating_add(rest)));
                     }
                 }
                 Event::GoAway(goaway) => self.hook.going_away(&goaway),
@@ -313,9 +312,7 @@ where
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.timer.deadline() >= at {
                 let now = self.session.now();
-                if now >= self.rest {
-                    self.rest = Duration::ZERO;
-                }
+                self.rest = self.rest.filter(|rest| now < *rest);
                 self.session.lock().connection.handle_timeout(now);
                 return true;
             }

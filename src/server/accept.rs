@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     task::JoinHandle,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use tracing::{debug, error, warn};
 
 use super::{Server, doorway::Waiting, hook::ServerHook, metrics::Meter, proxy_protocol, worker::Worker};
 use crate::{
-    driver::{Pump, Reached, Session, tune},
+    driver::{Pump, Session, tune},
     proto::{AWS_LC, Code, Connection, crypto::Secret},
 };
 
@@ -79,13 +80,14 @@ impl Door {
     /// Hears who it is. A client moves to where sessions run.
     async fn open(self, stream: TcpStream, is_balancer: bool) {
         let (house, end) = (self.house.clone(), self.end.clone());
-        if let Some(Some((pump, session))) = end.run_until_cancelled(self.greet(stream, is_balancer)).await {
-            house.bring_in(pump, session, end);
+        if let Some(Some((runtime, pump, session))) = end.run_until_cancelled(self.greet(stream, is_balancer)).await {
+            let task = house.tasks.spawn_on(run(pump), &runtime);
+            runtime.spawn(attend(task, session, house.stop.clone(), end));
         }
     }
 
-    /// Serves a stranger until it has proved that it is a client. Nothing if it does not.
-    async fn greet(mut self, mut stream: TcpStream, is_balancer: bool) -> Option<(Pumping, Session)> {
+    /// Serves a stranger until it has proved that it is a client, and says where its session is to run. Nothing if it does not.
+    async fn greet(mut self, mut stream: TcpStream, is_balancer: bool) -> Option<(Handle, Pumping, Session)> {
         // From here on the hello time counts.
         let start = Instant::now();
         if is_balancer && !self.hear(&mut stream, start).await {
@@ -103,16 +105,15 @@ impl Door {
         let ours = (house.server.clone(), house.workers.clone(), &house.meter);
         let hook = ServerHook::new(ours, session.clone(), end, peer, waiting);
         let mut pump = Pump::new(stream, session.clone(), hook, unix_ms);
-        let mut reached = house.stop.run_until_cancelled(pump.greet()).await;
-        if reached.is_none() {
+        if house.stop.run_until_cancelled(pump.greet()).await.is_none() {
             say_farewell(&session);
-            reached = Some(pump.greet().await);
+            pump.greet().await;
         }
-        if reached == Some(Reached::Established) && pump.hook().worker().is_some() {
-            return Some((pump, session));
-        }
-        pump.run().await;
-        None
+        let Some(runtime) = pump.hook().worker().map(|worker| worker.runtime().clone()) else {
+            pump.run().await;
+            return None;
+        };
+        Some((runtime, pump, session))
     }
 
     /// Hears from a balancer whom it speaks for: that is the peer from now on, and has a place of its own. Whether there is one.
@@ -127,15 +128,6 @@ impl Door {
             self.peer = peer;
         }
         true
-    }
-}
-
-impl House {
-    /// Has a client's session run on its worker.
-    fn bring_in(&self, pump: Pumping, session: Session, end: CancellationToken) {
-        let Some(runtime) = pump.hook().worker().map(|worker| worker.runtime().clone()) else { return };
-        let task = self.tasks.spawn_on(run(pump), &runtime);
-        runtime.spawn(attend(task, session, self.stop.clone(), end));
     }
 }
 

@@ -149,8 +149,8 @@ impl Hook for ServerHook {
             Ok(place) => {
                 self.place = place;
                 info!(peer = %self.peer, client = %self.client(), "session opened");
-                if let (Some(worker), Some(client)) = (self.worker().cloned(), &self.client) {
-                    self.meter.opened(&worker.meter, &client.name);
+                if let (Place::Inside(_, held), Some(client)) = (&self.place, &self.client) {
+                    self.meter.opened(&held.worker().meter, &client.name);
                 }
             }
             Err(notice) => {

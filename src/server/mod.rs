@@ -199,19 +199,22 @@ impl Server {
         };
         let mut accepting = AbortOnDropHandle::new(doorway.runtime().spawn(accept::accept(Arc::new(house), listener)));
         self.metrics.is(Readiness::Accepting);
-        tokio::select! {
-            ended = &mut accepting => {
-                if let Some(panic) = ended.err().filter(JoinError::is_panic) {
-                    std::panic::resume_unwind(panic.into_panic());
-                }
-            }
-            () = &mut tend => {}
-            () = shutdown => {}
-        }
+        let ended = tokio::select! {
+            ended = &mut accepting => Some(ended),
+            () = &mut tend => None,
+            () = shutdown => None,
+        };
         self.metrics.is(Readiness::Draining);
-        // The port is free before anything else is waited for.
-        accepting.abort();
-        let _ = accepting.await;
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            // The port is free before anything else is waited for.
+            accepting.abort();
+            accepting.await
+        };
+        if let Some(panic) = ended.err().filter(JoinError::is_panic) {
+            std::panic::resume_unwind(panic.into_panic());
+        }
         stop.cancel();
         tasks.close();
         let open = self.sessions.count();
