@@ -161,20 +161,15 @@ impl Served {
 
     /// What a command on the folder of its keys prints; when it returns, the server has taken up what was changed.
     pub(crate) async fn command(&self, args: &[&str]) -> String {
-        let seen = self.keys_taken();
+        let seen = keys_taken(&self.log.borrow());
         let done = program().arg("--data-dir").arg(self.folder.path()).args(args).output().expect("the program runs");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         if args.iter().any(|arg| ["add", "rotate", "revoke"].contains(arg)) {
             let mut log = self.log.clone();
-            let taken = log.wait_for(|_| self.keys_taken() > seen);
+            let taken = log.wait_for(|lines| keys_taken(lines) > seen);
             within("the change of keys", taken).await.expect("it runs");
         }
         String::from_utf8(done.stdout).expect("text")
-    }
-
-    /// How often it has taken up changed keys.
-    fn keys_taken(&self) -> usize {
-        self.log().matches("the keys have changed").count()
     }
 
     /// The credential that such a command prints.
@@ -215,6 +210,11 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How often it has taken up changed keys.
+fn keys_taken(log: &[String]) -> usize {
+    log.iter().filter(|line| line.contains("the keys have changed")).count()
 }
 
 /// A mock provider and a server process that may call it.
