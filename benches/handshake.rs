@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use support::{client, configs, credential, psk, server, server_key};
 use xllm_proxy::proto::{
-    AES_GCM, Credential, Event, Profile,
+    AES_GCM, Credential, Event, Profile, Terms,
     crypto::Secret,
     handshake::{Initiator, Responder, ServerHello},
     limits,
@@ -36,6 +36,7 @@ fn hellos(c: &mut Criterion) {
         unix_ms: UNIX_MS,
         node: None,
         hold: 0,
+        instance: None,
     };
     let (_, first) = start(&credential);
     let mut stranger = first;
@@ -66,7 +67,7 @@ fn session(c: &mut Criterion) {
             client.poll_transmit(NOW, &mut wire);
             server.receive(NOW, &mut wire);
             assert!(matches!(server.poll_event(), Some(Event::Hello(_))));
-            server.answer_hello(Some(&psk()), Profile::Off, UNIX_MS).expect("a hello waits");
+            server.answer_hello(Some(&psk()), &Terms::default(), UNIX_MS).expect("a hello waits");
             server.poll_transmit(NOW, &mut wire);
             client.receive(NOW, &mut wire);
             client.poll_transmit(NOW, &mut wire);

@@ -15,7 +15,7 @@ use std::{env, fmt::Write as _, fs, hint::black_box, path::Path, process::Comman
 use bytes::{Bytes, BytesMut};
 use support::{client, configs, psk, server};
 use xllm_proxy::proto::{
-    AES_GCM, AWS_LC, Connection, Event, Profile, Role,
+    AES_GCM, AWS_LC, Connection, Event, Profile, Role, Terms,
     crypto::{Secret, Suite},
     frame::{self, BodyLength, Frame, Header, Mode, Policy, Request, Response},
     keys::Schedule,
@@ -159,7 +159,7 @@ impl Pair {
             self.server.receive(self.now, up);
             while let Some(event) = self.server.poll_event() {
                 if matches!(event, Event::Hello(_)) {
-                    self.server.answer_hello(Some(&psk()), Profile::Off, 0).expect("a hello waits");
+                    self.server.answer_hello(Some(&psk()), &Terms::default(), 0).expect("a hello waits");
                 }
             }
             moved |= self.server.poll_transmit(self.now, down);

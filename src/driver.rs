@@ -5,13 +5,17 @@
 //! that leaves something to send wakes the pump, which seals all that is ready into one record and writes it.
 //!
 //! ```text
-//! pump ─► session ─► proto
+//! pump ─► session ◄─► exchange
 //! ```
+//!
+//! An exchange can outlive its session: it then stays in it, without a pump, until it is taken into another.
 
+mod exchange;
 mod pump;
 mod session;
 
+pub(crate) use exchange::{Adrift, Exchange, Moved};
 #[cfg(feature = "server")]
 pub(crate) use pump::come_back;
 pub(crate) use pump::{Hook, Pump, tune};
-pub(crate) use session::{Exchange, Incoming, Session};
+pub(crate) use session::{Incoming, Session};

@@ -104,7 +104,9 @@ impl Replay {
             self.end.receive(NOW, &mut self.input);
             while let Some(event) = self.end.poll_event() {
                 match event {
-                    Event::Hello(_) => self.end.answer_hello(Some(&psk()), xllm_proxy::proto::Profile::Off, UNIX_MS).unwrap(),
+                    Event::Hello(_) => {
+                        self.end.answer_hello(Some(&psk()), &xllm_proxy::proto::Terms::default(), UNIX_MS).unwrap();
+                    }
                     Event::Established(Some(_)) => program(&mut self.end),
                     _ => {}
                 }

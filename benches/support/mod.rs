@@ -37,6 +37,8 @@ pub(crate) fn configs() -> (ClientConfig, ServerConfig) {
         hello_time: limits::HELLO_TIME,
         keep_alive: limits::SERVER_KEEP_ALIVE,
         idle: Duration::from_mins(10),
+        node: None,
+        instance: [0; 8],
     };
     (client, server)
 }

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use bytes::{Bytes, BytesMut};
 use snow::Builder;
 use xllm_proxy::proto::{
-    ClientConfig, Connection, Credential, Event, KeyId, Profile, Psk, Role, ServerConfig, ServerKey,
+    ClientConfig, Connection, Credential, Event, KeyId, Profile, Psk, Role, ServerConfig, ServerKey, Terms,
     crypto::{Secret, Suite},
     frame::{self, BodyLength, Frame, Header, Mode, Policy, Request, Response},
     handshake::{Initiator, Responder, ServerHello, Traffic},
@@ -77,6 +77,8 @@ pub fn server() -> Connection {
         hello_time: limits::HELLO_TIME,
         keep_alive: limits::SERVER_KEEP_ALIVE,
         idle: Duration::from_secs(600),
+        node: None,
+        instance: [0; 8],
     };
     Connection::server(config, server_ephemeral(), Secret::new([5; 32]), START, &QUICK)
 }
@@ -90,7 +92,7 @@ pub fn receive(end: &mut Connection, now: Duration, input: &mut BytesMut) -> Vec
         let mut answered = false;
         while let Some(event) = end.poll_event() {
             if let Event::Hello(id) = event {
-                end.answer_hello((id == KEY_ID).then(psk).as_ref(), Profile::Off, UNIX_MS).expect("a hello waits");
+                end.answer_hello((id == KEY_ID).then(psk).as_ref(), &Terms::default(), UNIX_MS).expect("a hello waits");
                 answered = true;
             }
             events.push(event);
@@ -165,6 +167,7 @@ impl Peer {
             unix_ms: UNIX_MS,
             node: None,
             hold: 0,
+            instance: None,
         };
         let (hello, traffic) = responder.answer(&psk(), &said).expect("answers");
         let events = receive(&mut subject, START, &mut BytesMut::from(&hello[..]));

@@ -152,7 +152,7 @@ impl Body {
                 }
             }
             Some(Incoming::Failed(notice)) => Err(notice.into()),
-            Some(Incoming::Closed { why, unsent }) => Err(Error::session_over(&why, unsent)),
+            Some(Incoming::Closed { why, unsent, back }) => Err(Error::session_over(&why, unsent).because(back)),
             _ => Err(Error::new("session-lost", Fault::Client, "the request was given up")),
         })
     }

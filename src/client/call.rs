@@ -41,7 +41,7 @@ where
     let (parts, mut body) = request.into_parts();
     let head = head(&parts, &body, pool.settings().credit)?;
     let arrived = Instant::now();
-    let exchange = Arc::new(open(&pool, &head, arrived).await?);
+    let exchange = open(&pool, &head, arrived).await?;
     let mut handle = Handle::new(exchange.clone());
     let mut sent = Sent::default();
     if head.body == BodyLength::None {
@@ -55,7 +55,7 @@ where
         if !(sent.whole && incoming.as_ref().is_some_and(never_taken)) {
             break;
         }
-        let exchange = Arc::new(open(&pool, &head, arrived).await?);
+        let exchange = open(&pool, &head, arrived).await?;
         handle = Handle::new(exchange.clone());
         let mut body = sent.clone();
         if head.body != BodyLength::None && !send_at_once(&exchange, &mut body, &mut Sent::default()).await? {
@@ -79,7 +79,7 @@ where
 fn never_taken(incoming: &Incoming) -> bool {
     match incoming {
         Incoming::Failed(notice) => notice.retry && matches!(notice.code, Code::ShuttingDown | Code::Idle),
-        Incoming::Closed { unsent, .. } => *unsent,
+        Incoming::Closed { unsent, back, .. } => *unsent && back.is_none(),
         _ => false,
     }
 }
@@ -129,7 +129,7 @@ impl http_body::Body for Sent {
 fn unexpected(incoming: Option<Incoming>) -> Error {
     match incoming {
         Some(Incoming::Failed(notice)) => notice.into(),
-        Some(Incoming::Closed { why, unsent }) => Error::session_over(&why, unsent),
+        Some(Incoming::Closed { why, unsent, back }) => Error::session_over(&why, unsent).because(back),
         _ => Error::new(Code::Internal.name(), Fault::Client, "the exchange ended without a response"),
     }
 }
@@ -165,7 +165,7 @@ fn head<B: http_body::Body>(parts: &http::request::Parts, body: &B, credit: u64)
 
 /// Opens an exchange on the session that has least to do. Where all have as many as the server allows, it waits for the first that
 /// takes another, also for one that is not up yet.
-async fn open(pool: &Pool, head: &Request, arrived: Instant) -> Result<Exchange, Error> {
+async fn open(pool: &Pool, head: &Request, arrived: Instant) -> Result<Arc<Exchange>, Error> {
     let mut ending = 0;
     loop {
         let mut free = pin!(pool.free().notified());

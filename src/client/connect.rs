@@ -11,16 +11,15 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{Builder, Error, ServerHello};
 use crate::{
     driver::{Exchange, Hook, Pump, Session, tune},
     proto::{
-        self, AWS_LC, ClientConfig, Closed, Connection, Fault, KeyId, Profile, Psk,
+        self, AWS_LC, ClientConfig, Closed, Connection, Fault, KeyId, Psk, Terms,
         crypto::Secret,
-        frame::{GoAway, Request},
-        limits,
+        frame::{GoAway, Request, Resume},
     },
     tls,
 };
@@ -89,17 +88,25 @@ impl fmt::Display for ProxyUrl {
 pub(super) struct Ready {
     pub(super) session: Session,
     pub(super) hello: ServerHello,
+    pub(super) opened: Instant,
 }
 
-/// Connects and shakes hands; the session's pump runs among `tasks`, tells `changed` when the session takes nothing more, and
-/// `free` when it takes another request.
-pub(super) async fn connect(
-    settings: &Builder,
-    tasks: &TaskTracker,
-    changed: &watch::Sender<()>,
-    free: &Arc<Notify>,
-) -> Result<Ready, Error> {
-    let proxy = &settings.proxy;
+/// What a session is connected with in its client.
+pub(super) struct Wires<'a> {
+    /// Its pump runs among them.
+    pub(super) tasks: &'a TaskTracker,
+    /// The moment that it calls zero.
+    pub(super) epoch: Instant,
+    /// Told when the session takes nothing more.
+    pub(super) changed: &'a watch::Sender<()>,
+    /// Told when it takes another request.
+    pub(super) free: &'a Arc<Notify>,
+    /// Told of exchanges that do not go on in it, and whether the server had nothing of them.
+    pub(super) adrift: Box<dyn Fn(Arc<Exchange>, bool) + Send>,
+}
+
+/// Connects to this proxy and shakes hands.
+pub(super) async fn connect(settings: &Builder, proxy: &ProxyUrl, wires: Wires<'_>) -> Result<Ready, Error> {
     let unreachable = |why: String| {
         let text = format!("cannot reach the proxy at {proxy}: {why}");
         Error::new("proxy-unreachable", Fault::Network, text).retry_safe_if(true).passing_if(true)
@@ -107,7 +114,7 @@ pub(super) async fn connect(
     let limit = settings.connect_time;
     let reach = async {
         let stream = TcpStream::connect((&*proxy.host, proxy.port)).await?;
-        tune(&stream)?;
+        tune(&stream, settings.keep_alive)?;
         Ok(stream)
     };
     let stream = match timeout(limit, reach).await {
@@ -121,7 +128,7 @@ pub(super) async fn connect(
             tls()?.connect(name, stream).await
         };
         match timeout(limit, secure).await {
-            Ok(Ok(stream)) => shake(stream, settings, tasks, changed, free).await,
+            Ok(Ok(stream)) => shake(stream, settings, proxy, wires).await,
             Ok(Err(error)) => {
                 // A certificate or name that is wrong stays wrong.
                 let wrong = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Other);
@@ -130,7 +137,7 @@ pub(super) async fn connect(
             Err(_) => Err(unreachable(format!("no TLS within {} s", limit.as_secs_f64()))),
         }
     } else {
-        shake(stream, settings, tasks, changed, free).await
+        shake(stream, settings, proxy, wires).await
     }
 }
 
@@ -146,13 +153,7 @@ fn tls() -> io::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(tls::client_config().map_err(io::Error::other)?)))
 }
 
-async fn shake<T>(
-    io: T,
-    settings: &Builder,
-    tasks: &TaskTracker,
-    changed: &watch::Sender<()>,
-    free: &Arc<Notify>,
-) -> Result<Ready, Error>
+async fn shake<T>(io: T, settings: &Builder, proxy: &ProxyUrl, wires: Wires<'_>) -> Result<Ready, Error>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -162,32 +163,33 @@ where
         credential: settings.credential.clone(),
         profile: settings.profile,
         hello_time: settings.connect_time,
-        keep_alive: limits::CLIENT_KEEP_ALIVE,
+        keep_alive: settings.keep_alive,
     };
     let start = Instant::now();
-    let connection = Connection::client(config, ephemeral, Duration::ZERO, &AWS_LC).map_err(|error| match error {
+    let Wires { tasks, epoch, changed, free, adrift } = wires;
+    let connection = Connection::client(config, ephemeral, start - epoch, &AWS_LC).map_err(|error| match error {
         proto::Error::Unauthentic(_) => {
             Error::new("key-refused", Fault::Client, "the key holds a server key that cannot be used")
         }
         other => Error::new("internal", Fault::Client, other.to_string()),
     })?;
-    let session = Session::new(connection, start, free.clone());
+    let session = Session::new(connection, epoch, free.clone());
     let (sender, outcome) = oneshot::channel();
     // The server's clock is for the server's end of the core alone.
-    let hook = ClientHook { session: session.clone(), outcome: Some(sender), changed: changed.clone() };
+    let hook = ClientHook { session: session.clone(), outcome: Some(sender), changed: changed.clone(), adrift };
     tasks.spawn(Pump::new(io, session.clone(), hook, || 0).run());
     match outcome.await {
         Ok(Ok(hello)) => {
-            debug!(proxy = %settings.proxy, profile = %hello.profile, "session open");
-            Ok(Ready { session, hello })
+            debug!(%proxy, profile = %hello.profile, "session open");
+            Ok(Ready { session, hello, opened: Instant::now() })
         }
         Ok(Err(why)) => {
             // Who closes at once is stopping, or a balancer with nothing behind it. Who cannot read the hello waits first:
             // closing would tell a prober something.
             let at_once = matches!(why, Closed::Lost { .. }) && start.elapsed() < settings.connect_time / 2;
-            Err(Error::no_session(&why, &settings.proxy, settings.connect_time).passing_if(at_once))
+            Err(Error::no_session(&why, proxy, settings.connect_time).passing_if(at_once))
         }
-        Err(_) => Err(Error::no_session(&Closed::Lost { in_hello: true }, &settings.proxy, settings.connect_time)),
+        Err(_) => Err(Error::no_session(&Closed::Lost { in_hello: true }, proxy, settings.connect_time)),
     }
 }
 
@@ -196,6 +198,7 @@ struct ClientHook {
     /// Who waits for the handshake.
     outcome: Option<oneshot::Sender<Result<ServerHello, Closed>>>,
     changed: watch::Sender<()>,
+    adrift: Box<dyn Fn(Arc<Exchange>, bool) + Send>,
 }
 
 impl ClientHook {
@@ -213,7 +216,7 @@ impl Hook for ClientHook {
     /// Its sessions are all of one user, who loses more by each turn than another session could gain.
     const SLICE: Duration = Duration::MAX;
 
-    fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
+    fn key(&mut self, _id: KeyId) -> Option<(Psk, Terms)> {
         None
     }
 
@@ -225,8 +228,14 @@ impl Hook for ClientHook {
 
     fn rejected(&mut self, _error: proto::Error) {}
 
-    fn request(&mut self, _exchange: Exchange, _request: Box<Request>) -> Duration {
+    fn request(&mut self, _exchange: Arc<Exchange>, _request: Box<Request>) -> Duration {
         Duration::ZERO
+    }
+
+    fn resume(&mut self, _number: u32, _resume: &Resume) {}
+
+    fn adrift(&mut self, exchange: Arc<Exchange>, gone: bool) {
+        (self.adrift)(exchange, gone);
     }
 
     fn going_away(&mut self, goaway: &GoAway) {
@@ -236,6 +245,9 @@ impl Hook for ClientHook {
 
     fn closed(&mut self, why: &Closed) {
         debug!(?why, "session closed");
+        if self.session.holds_any() {
+            info!("the connection to the proxy was cut; its requests go on over another one");
+        }
         self.decide(Err(why.clone()));
         self.changed.send_replace(());
     }

@@ -57,7 +57,7 @@ impl Error {
         self.fault
     }
 
-    /// Whether repeating the request is safe: the upstream was certainly not called. It says nothing of whether it helps: a
+    /// Whether repeating the request is safe: the upstream was certainly not called, or never had all of the request. It says nothing of whether it helps: a
     /// request that the proxy does not allow fails again.
     pub const fn retry_safe(&self) -> bool {
         self.retry
@@ -104,6 +104,28 @@ impl Error {
             }
         }
         .retry_safe_if(unsent)
+    }
+
+    /// The same, and why it could not go on in another session, if that was tried.
+    pub(super) fn because(self, back: Option<String>) -> Self {
+        match back {
+            None => self,
+            Some(back) => {
+                Self { text: format!("{}, and the request could not go on over another one: {back}", self.text), ..self }
+            }
+        }
+    }
+
+    /// The server that has a request is not the one that is reached.
+    pub(super) fn another_server(node: Option<&str>) -> Self {
+        let text = match node.map(clean) {
+            None => "the proxy was restarted, or another one answers at its address".into(),
+            Some(node) => format!(
+                "it is at the proxy `{node}`, which was restarted, or another one answers at its address; a route to each proxy can be \
+                 configured"
+            ),
+        };
+        Self::new("session-lost", Fault::Proxy, text)
     }
 
     /// No keys or IDs can be made.

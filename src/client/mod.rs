@@ -64,6 +64,8 @@ pub struct Builder {
     credit: u64,
     patience: Duration,
     warm: bool,
+    keep_alive: Duration,
+    nodes: Vec<(String, ProxyUrl)>,
 }
 
 impl Builder {
@@ -109,6 +111,28 @@ impl Builder {
         Self { warm, ..self }
     }
 
+    /// Silence after which the proxy is asked for a sign of life, and again after which the connection is given up; while a request is
+    /// under way, half of it. Longer than what a firewall or balancer on the way takes a connection for dead is too long. Default: 20 s;
+    /// at least 1 s.
+    #[must_use]
+    pub fn keep_alive(self, keep_alive: Duration) -> Self {
+        Self { keep_alive: keep_alive.max(Duration::from_secs(1)), ..self }
+    }
+
+    /// Where one of several proxies behind the proxy URL can be reached by itself: the one that calls itself `name`. A request whose
+    /// connection was cut goes on there, for only that one has it. The URL is of the same forms. Default: none, the proxy URL leads to it.
+    ///
+    /// # Errors
+    /// If the URL is not one of these.
+    pub fn node(mut self, name: &str, proxy_url: &str) -> Result<Self, ProxyUrlError> {
+        self.nodes.push((name.to_owned(), proxy_url.parse()?));
+        Ok(self)
+    }
+
+    fn route(&self, node: &str) -> Option<&ProxyUrl> {
+        self.nodes.iter().find(|(name, _)| name == node).map(|(_, url)| url)
+    }
+
     /// The client. Nothing is connected until the first request, or [`Client::connect`].
     pub fn build(self) -> Client {
         Client { pool: Arc::new(pool::Pool::new(self)) }
@@ -137,6 +161,8 @@ impl Client {
             credit: 1 << 20,
             patience: Duration::ZERO,
             warm: false,
+            keep_alive: limits::CLIENT_KEEP_ALIVE,
+            nodes: Vec::new(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::{
     io, mem,
     ops::Deref,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,10 +18,13 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::session::{Exchange, Session};
+use super::{
+    exchange::Exchange,
+    session::{Session, Told},
+};
 use crate::proto::{
-    Closed, Error, Event, KeyId, Profile, Psk,
-    frame::{GoAway, Request},
+    Closed, Error, Event, KeyId, Psk, Terms,
+    frame::{GoAway, Request, Resume},
     handshake::ServerHello,
     limits::{HELLO, LENGTH, RECORD_PLAINTEXT, TAG, TRANSMIT_BATCH},
     tally::Traffic,
@@ -42,14 +46,18 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) trait Hook: Send {
     /// How long a session works on what comes without a pause before it lets the others of its thread have their turn.
     const SLICE: Duration;
-    /// Server: the key of this client, if it may come in, and the weakest profile that it may use.
-    fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)>;
+    /// Server: the key of this client, if it may come in, and what it is granted.
+    fn key(&mut self, id: KeyId) -> Option<(Psk, Terms)>;
     /// The peer proved its key.
     fn established(&mut self, hello: Option<ServerHello>);
     /// Server: what came before that was wrong.
     fn rejected(&mut self, error: Error);
     /// Server: an exchange was opened. Gives how long the peer is not to be read for it: it asks for more than it may have.
-    fn request(&mut self, exchange: Exchange, request: Box<Request>) -> Duration;
+    fn request(&mut self, exchange: Arc<Exchange>, request: Box<Request>) -> Duration;
+    /// Server: the client comes back for an exchange, to go on with this number.
+    fn resume(&mut self, number: u32, resume: &Resume);
+    /// Client: an exchange does not go on here. Whether the server had nothing of it.
+    fn adrift(&mut self, exchange: Arc<Exchange>, gone: bool);
     /// Client: no new exchanges.
     fn going_away(&mut self, goaway: &GoAway);
     /// It is over.
@@ -88,8 +96,7 @@ pub(crate) struct Pump<T, H> {
     now: Duration,
     /// Until when the peer is not read, if it is not.
     rest: Option<Duration>,
-    events: Vec<Event>,
-    wake: Vec<Waker>,
+    told: Told,
     /// Of the kernel's clock; the core is told its own.
     unix_ms: fn() -> u64,
 }
@@ -114,8 +121,7 @@ where
             established: false,
             now: Duration::ZERO,
             rest: None,
-            events: Vec::new(),
-            wake: Vec::new(),
+            told: Told::default(),
             unix_ms,
         }
     }
@@ -204,7 +210,7 @@ where
                 self.unflushed |= sealed;
                 self.output.len() >= TRANSMIT_BATCH
             };
-            state.dispatch(now, &mut self.events, &mut self.wake);
+            state.dispatch(now, &mut self.told);
             let traffic = state.connection.take_traffic();
             if state.connection.is_draining() {
                 self.session.free.notify_waiters();
@@ -216,8 +222,8 @@ where
             }
             let (deadline, closed) = (state.connection.poll_timeout(), state.connection.is_closed());
             drop(state);
-            self.wake.drain(..).for_each(Waker::wake);
-            let quiet = self.events.is_empty();
+            self.told.wake.drain(..).for_each(Waker::wake);
+            let quiet = self.told.events.is_empty() && self.told.adrift.is_empty();
             self.tell_hook();
             // Whose session it is was told before, even if what came with that moved something already.
             if traffic != Traffic::default() {
@@ -230,12 +236,12 @@ where
     }
 
     fn tell_hook(&mut self) {
-        for event in self.events.drain(..) {
+        for event in self.told.events.drain(..) {
             match event {
                 Event::Hello(id) => {
-                    let (psk, floor) = self.hook.key(id).unzip();
-                    let floor = floor.unwrap_or(Profile::Off);
-                    let answer = self.session.lock().connection.answer_hello(psk.as_ref(), floor, (self.unix_ms)());
+                    let (psk, terms) = self.hook.key(id).unzip();
+                    let terms = terms.unwrap_or_default();
+                    let answer = self.session.lock().connection.answer_hello(psk.as_ref(), &terms, (self.unix_ms)());
                     debug_assert_eq!(answer, Ok(()), "a hello waits for its answer");
                 }
                 Event::Established(hello) => {
@@ -244,14 +250,21 @@ where
                 }
                 Event::Rejected(error) => self.hook.rejected(error),
                 Event::Request(number, request) => {
-                    let rest = self.hook.request(Exchange { session: self.session.clone(), number }, request);
+                    let rest = self.hook.request(Arc::new(Exchange::new(self.session.clone(), number)), request);
                     if rest > Duration::ZERO {
                         self.rest = self.rest.max(Some(self.now.saturating_add(rest)));
                     }
                 }
+                Event::Resume(number, resume) => self.hook.resume(number, &resume),
                 Event::GoAway(goaway) => self.hook.going_away(&goaway),
                 Event::Closed { why, .. } => self.hook.closed(&why),
                 _ => {}
+            }
+        }
+        for (exchange, gone) in self.told.adrift.drain(..) {
+            // One that nobody has any more is needed no more.
+            if let Some(exchange) = exchange.upgrade() {
+                self.hook.adrift(exchange, gone);
             }
         }
     }
@@ -373,27 +386,36 @@ impl Deref for Pumped {
 impl Drop for Pumped {
     /// Whoever waits for something learns that there will be nothing, however the pump came to its end.
     fn drop(&mut self) {
+        let mut told = Told::default();
         let mut state = self.lock();
-        state.connection.receive_end();
-        let mut wake = Vec::new();
-        state.dispatch(self.now(), &mut Vec::new(), &mut wake);
+        if !state.connection.is_closed() {
+            // Nobody was told of what would be held.
+            state.connection.receive_end();
+            state.connection.expire(self.now(), true);
+        }
+        state.dispatch(self.now(), &mut told);
         drop(state);
         self.free.notify_waiters();
-        wake.into_iter().for_each(Waker::wake);
+        told.wake.into_iter().for_each(Waker::wake);
     }
 }
 
-/// Settings of a TCP connection that carries tokens.
+/// Settings of a TCP connection that carries tokens. It is given up when what was sent is not acknowledged for so long: of a path that
+/// is gone, the system would else try for a quarter of an hour (RFC 5482).
 ///
 /// # Errors
 /// If the connection is gone already.
-pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn tune(stream: &TcpStream, unacknowledged: Duration) -> io::Result<()> {
     // Without it, Nagle's algorithm holds a token back until the one before is acknowledged.
     stream.set_nodelay(true)?;
     // What the kernel has taken and not yet sent can be overtaken by nothing: on a slow link, a PING or CANCEL would wait behind
     // megabytes.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos"))]
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unacknowledged))?;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = unacknowledged;
     Ok(())
 }
 

@@ -3,9 +3,8 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -13,9 +12,10 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::{sync::Notify, time::Instant};
 
+use super::exchange::Exchange;
 use crate::proto::{
     Closed, Code, Connection, Error, Event,
-    frame::{CancelReason, End, GoAway, Headers, Notice, Request, Response, Stamps},
+    frame::{End, GoAway, Headers, Notice, Request, Response, Stamps},
     tally::Tally,
 };
 
@@ -32,47 +32,65 @@ pub(crate) enum Incoming {
     BodyEnd(Headers),
     /// Client: the exchange failed.
     Failed(Notice),
-    /// The session is over. Repeating is safe if the request was never sent.
-    Closed { why: Closed, unsent: bool },
+    /// The session is over. Repeating is safe if the server never had all of the request. If it was tried to go on in another one, `back`
+    /// says why that failed.
+    Closed { why: Closed, unsent: bool, back: Option<String> },
     /// Server: the client cancelled it.
     Cancelled,
 }
 
 #[derive(Default)]
-struct Slot {
-    inbox: VecDeque<Incoming>,
+pub(super) struct Slot {
+    pub(super) inbox: VecDeque<Incoming>,
     /// Something final is in the inbox or was taken from it: dropping the handle cancels nothing.
-    over: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    pub(super) over: bool,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
     /// Server: when the client's CANCEL was read.
-    cancelled: Option<Duration>,
+    pub(super) cancelled: Option<Duration>,
     /// Server: what came of it, when its last frame is sealed or its session over.
-    tally: Option<Tally>,
+    pub(super) tally: Option<Tally>,
+    /// Server: nobody can come back for it.
+    pub(super) settled: bool,
+    /// Client: whose it is.
+    handle: Weak<Exchange>,
+    /// Client: since when it has had no session in which it goes on, and how often one was tried.
+    pub(super) adrift: Option<Duration>,
+    pub(super) tries: u32,
 }
 
 impl Slot {
     /// Nothing more comes, and what came is not wanted.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.over = true;
         self.inbox.clear();
     }
 
-    fn take_wakers(&mut self) -> impl Iterator<Item = Waker> + use<> {
+    pub(super) fn take_wakers(&mut self) -> impl Iterator<Item = Waker> + use<> {
         [self.reader.take(), self.writer.take()].into_iter().flatten()
     }
 }
 
 pub(super) struct State {
     pub(super) connection: Connection,
-    slots: FxHashMap<u32, Slot>,
+    pub(super) slots: FxHashMap<u32, Slot>,
     pub(super) pump: Option<Waker>,
     /// What the peer said when it ended the session, if it did.
     goaway: Option<GoAway>,
     /// Why it is over, if it is.
-    closed: Option<Closed>,
+    pub(super) closed: Option<Closed>,
     /// Server: why all exchanges were ended, if they were.
-    cut: Option<Code>,
+    pub(super) cut: Option<Code>,
+}
+
+/// What a look at the core's events found, for those who are told outside the lock.
+#[derive(Default)]
+pub(super) struct Told {
+    /// What concerns the session.
+    pub(super) events: Vec<Event>,
+    pub(super) wake: Vec<Waker>,
+    /// Client: exchanges that do not go on here, and whether the server had nothing of them.
+    pub(super) adrift: Vec<(Weak<Exchange>, bool)>,
 }
 
 /// A session that a pump runs.
@@ -108,7 +126,7 @@ impl Session {
     }
 
     /// Runs `call` on the core and wakes the pump.
-    fn with<T>(&self, call: impl FnOnce(&mut Connection, Duration) -> T) -> T {
+    pub(super) fn with<T>(&self, call: impl FnOnce(&mut Connection, Duration) -> T) -> T {
         let mut state = self.lock();
         let result = call(&mut state.connection, self.now());
         state.wake_pump();
@@ -180,9 +198,46 @@ impl Session {
         self.lock().connection.idle_since().map(|since| now.saturating_sub(since))
     }
 
+    /// Whether exchanges of it wait for another session.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.lock().connection.holds_any()
+    }
+
+    /// Server: how many exchanges wait for another session.
+    pub(crate) fn count_held(&self) -> usize {
+        self.lock().connection.held()
+    }
+
+    /// Server: each exchange that waits for another session may have so much of its answer here.
+    pub(crate) fn share(&self, keep: usize) {
+        let mut state = self.lock();
+        let wake: Vec<_> = if state.connection.share(keep) {
+            state.slots.values_mut().filter_map(|slot| slot.writer.take()).collect()
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Server: what it holds for others to come back for, or all of it, ends if its time is over.
+    pub(crate) fn expire(&self, all: bool) {
+        let mut told = Told::default();
+        let mut state = self.lock();
+        state.connection.expire(self.now(), all);
+        state.tell_finished(&mut told);
+        drop(state);
+        told.wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Server: nothing of an exchange that the client comes back for can be had.
+    pub(crate) fn gone(&self, number: u32) {
+        self.with(|connection, _| connection.gone(number));
+    }
+
     /// Client: opens an exchange. Pending if the server allows no more at once: `free` has the word when it does. `None` if the
     /// session will open no more.
-    pub(crate) fn request(&self, request: &Request) -> Poll<Option<Result<Exchange, Error>>> {
+    pub(crate) fn request(&self, request: &Request) -> Poll<Option<Result<Arc<Exchange>, Error>>> {
         let mut state = self.lock();
         if state.connection.is_draining() {
             return Poll::Ready(None);
@@ -192,185 +247,31 @@ impl Session {
         }
         let opened = state.connection.request(self.now(), request);
         state.wake_pump();
-        if state.connection.can_open() {
-            // The word is passed on: there is room for one more.
-            self.free.notify_one();
-        }
+        self.pass_on(&state);
         Poll::Ready(Some(opened.map(|number| {
-            state.slots.insert(number, Slot::default());
-            Exchange { session: self.clone(), number }
+            let exchange = Arc::new(Exchange::new(self.clone(), number));
+            state.slots.insert(number, Slot { handle: Arc::downgrade(&exchange), ..Slot::default() });
+            exchange
         })))
     }
-}
 
-/// One exchange of a session, as its program holds it. Dropping it before its end cancels it (client) or fails it (server).
-#[derive(Debug)]
-pub(crate) struct Exchange {
-    pub(super) session: Session,
-    pub(super) number: u32,
-}
-
-impl Exchange {
-    pub(crate) const fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// The time of the session's clock.
-    pub(crate) fn now(&self) -> Duration {
-        self.session.now()
-    }
-
-    /// What comes next; `None` after the last.
-    pub(crate) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        let mut state = self.session.lock();
-        let state = &mut *state;
-        let Some(slot) = state.slots.get_mut(&self.number) else { return Poll::Ready(None) };
-        let Some(next) = slot.inbox.pop_front() else {
-            if slot.over {
-                return Poll::Ready(None);
-            }
-            keep(&mut slot.reader, cx);
-            return Poll::Pending;
-        };
-        if let Incoming::Piece(bytes, _) = &next
-            && state.connection.taken(self.number, bytes.len())
-        {
-            state.wake_pump();
+    /// Client: the word that an exchange may be opened is passed on, if there is room for one more.
+    pub(super) fn pass_on(&self, state: &State) {
+        if state.connection.can_open() {
+            self.free.notify_one();
         }
-        Poll::Ready(Some(next))
-    }
-
-    /// What comes next; `None` after the last.
-    pub(crate) async fn incoming(&self) -> Option<Incoming> {
-        poll_fn(|cx| self.poll_incoming(cx)).await
-    }
-
-    /// Ready when another piece may be sent; `false` if the exchange is over.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut state = self.session.lock();
-        let state = &mut *state;
-        if !state.connection.is_open(self.number) {
-            return Poll::Ready(false);
-        }
-        if state.connection.has_room(self.number) {
-            return Poll::Ready(true);
-        }
-        match state.slots.get_mut(&self.number) {
-            None => Poll::Ready(false),
-            Some(slot) => {
-                keep(&mut slot.writer, cx);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Waits until another piece may be sent; `false` if the exchange is over.
-    pub(crate) async fn room(&self) -> bool {
-        poll_fn(|cx| self.poll_room(cx)).await
-    }
-
-    /// Runs a call of the core for this exchange and wakes the pump.
-    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Connection, Duration, u32) -> T) -> T {
-        self.session.with(|connection, now| call(connection, now, self.number))
-    }
-
-    /// Client: whether its last event is there, or was taken.
-    pub(crate) fn is_over(&self) -> bool {
-        self.session.lock().slots.get(&self.number).is_none_or(|slot| slot.over)
-    }
-
-    /// Server: the answer is ended; whoever still reads the request body gets no more.
-    pub(crate) fn finish(&self) {
-        let mut state = self.session.lock();
-        let reader = state.slots.get_mut(&self.number).and_then(|slot| {
-            slot.close();
-            slot.reader.take()
-        });
-        drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
-    /// Server: why the session's exchanges were all ended, if they were ([`Session::cut`]).
-    pub(crate) fn cut(&self) -> Option<Code> {
-        self.session.lock().cut
-    }
-
-    /// Client: wants no more of this exchange. Whoever reads it finds `last`.
-    pub(crate) fn give_up(&self, reason: CancelReason, last: Option<Notice>) {
-        let mut state = self.session.lock();
-        let wake = match state.slots.get_mut(&self.number) {
-            Some(slot) if !slot.over => {
-                slot.close();
-                slot.inbox.extend(last.map(Incoming::Failed));
-                slot.take_wakers()
-            }
-            _ => return,
-        };
-        drop(state);
-        self.with(|connection, _, number| connection.cancel(number, reason));
-        wake.for_each(Waker::wake);
-    }
-
-    /// Waits until the exchange is over, whoever ended it. If it was the client's CANCEL, gives when that was read.
-    pub(crate) async fn abandoned(&self) -> Option<Duration> {
-        poll_fn(|cx| {
-            let mut state = self.session.lock();
-            match state.slots.get_mut(&self.number) {
-                Some(slot) if !slot.over => {
-                    keep(&mut slot.writer, cx);
-                    Poll::Pending
-                }
-                slot => Poll::Ready(slot.and_then(|slot| slot.cancelled)),
-            }
-        })
-        .await
-    }
-
-    /// Server: waits until the last frame of the exchange is sealed, or its session over.
-    pub(crate) async fn finished(&self) -> Tally {
-        poll_fn(|cx| {
-            let mut state = self.session.lock();
-            let over = state.closed.is_some();
-            match state.slots.get_mut(&self.number) {
-                Some(slot) if slot.tally.is_none() && !over => {
-                    keep(&mut slot.writer, cx);
-                    Poll::Pending
-                }
-                slot => Poll::Ready(slot.and_then(|slot| slot.tally).unwrap_or_default()),
-            }
-        })
-        .await
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let over = self.session.lock().slots.remove(&self.number).is_none_or(|slot| slot.over);
-        if !over {
-            self.with(|connection, _, number| connection.abandon(number));
-        }
-    }
-}
-
-/// Keeps who is to be woken; mostly it is there already.
-fn keep(waker: &mut Option<Waker>, cx: &Context<'_>) {
-    match waker {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *waker = Some(cx.waker().clone()),
     }
 }
 
 impl State {
-    fn wake_pump(&mut self) {
+    pub(super) fn wake_pump(&mut self) {
         if let Some(pump) = self.pump.take() {
             pump.wake();
         }
     }
 
-    /// Moves what happened to the slots; what concerns the session goes to `session`, who is to be woken to `wake`.
-    pub(super) fn dispatch(&mut self, now: Duration, session: &mut Vec<Event>, wake: &mut Vec<Waker>) {
+    /// Moves what happened to the slots.
+    pub(super) fn dispatch(&mut self, now: Duration, told: &mut Told) {
         while let Some(event) = self.connection.poll_event() {
             let (number, incoming, over) = match event {
                 Event::Response(number, response) => (number, Incoming::Response(response), false),
@@ -380,35 +281,52 @@ impl State {
                 Event::End(number, end) => (number, Incoming::End(end), true),
                 Event::Failed(number, notice) => (number, Incoming::Failed(notice), true),
                 Event::Cancelled(number, _) => (number, Incoming::Cancelled, true),
+                Event::Resumed(number) => {
+                    if let Some(slot) = self.slots.get_mut(&number) {
+                        (slot.adrift, slot.tries) = (None, 0);
+                        told.wake.extend(slot.writer.take());
+                    }
+                    continue;
+                }
+                Event::Gone(number) | Event::Adrift(number) => {
+                    if let Some(slot) = self.slots.get_mut(&number) {
+                        slot.adrift.get_or_insert(now);
+                        told.adrift.push((slot.handle.clone(), matches!(event, Event::Gone(_))));
+                    }
+                    continue;
+                }
                 Event::Room(number) => {
-                    wake.extend(self.slots.get_mut(&number).and_then(|slot| slot.writer.take()));
+                    told.wake.extend(self.slots.get_mut(&number).and_then(|slot| slot.writer.take()));
                     continue;
                 }
                 Event::Request(number, _) => {
                     self.slots.insert(number, Slot::default());
-                    session.push(event);
+                    told.events.push(event);
                     continue;
                 }
                 Event::Closed { ref why, ref unsent } => {
                     for (number, slot) in &mut self.slots {
-                        if !slot.over {
+                        if self.connection.holds(*number) {
+                            slot.adrift.get_or_insert(now);
+                            told.adrift.push((slot.handle.clone(), false));
+                        } else if !slot.over {
                             let unsent = unsent.contains(number);
-                            slot.inbox.push_back(Incoming::Closed { why: why.clone(), unsent });
+                            slot.inbox.push_back(Incoming::Closed { why: why.clone(), unsent, back: None });
                             slot.over = true;
                         }
-                        wake.extend(slot.take_wakers());
+                        told.wake.extend(slot.take_wakers());
                     }
                     self.closed = Some(why.clone());
-                    session.push(event);
+                    told.events.push(event);
                     continue;
                 }
                 Event::GoAway(ref goaway) => {
                     self.goaway = Some(goaway.clone());
-                    session.push(event);
+                    told.events.push(event);
                     continue;
                 }
                 other => {
-                    session.push(other);
+                    told.events.push(other);
                     continue;
                 }
             };
@@ -418,16 +336,29 @@ impl State {
                 slot.cancelled = Some(now);
             }
             slot.inbox.push_back(incoming);
-            wake.extend(slot.reader.take());
+            told.wake.extend(slot.reader.take());
             if over {
-                wake.extend(slot.writer.take());
+                told.wake.extend(slot.writer.take());
             }
         }
         // Last: an exchange can be over in the turn that it came in.
+        self.tell_finished(told);
+    }
+
+    fn tell_finished(&mut self, told: &mut Told) {
         for (number, tally) in self.connection.drain_finished() {
             if let Some(slot) = self.slots.get_mut(&number) {
                 slot.tally = Some(tally);
-                wake.extend(slot.writer.take());
+                told.wake.extend(slot.writer.take());
+            }
+        }
+        for number in self.connection.drain_settled() {
+            if let Some(slot) = self.slots.get_mut(&number) {
+                slot.settled = true;
+                if !slot.over {
+                    slot.close();
+                }
+                told.wake.extend(slot.take_wakers());
             }
         }
     }

@@ -146,6 +146,10 @@ codes! {
     NotAllowed = 51, "not-allowed";
     /// The client's key was revoked, has expired or was replaced.
     KeyRevoked = 52, "key-revoked";
+    /// A request with this ID was here before.
+    DuplicateRequest = 53, "duplicate-request";
+    /// The exchange goes on in another session.
+    Superseded = 54, "superseded";
 }
 
 impl fmt::Display for Code {

@@ -59,6 +59,8 @@ pub struct ServerHello {
     pub node: Option<String>,
     /// Seconds for which a cut exchange is held; 0 where the server has no resumption.
     pub hold: u64,
+    /// Tells this run of the server from every other: what is held is held by one (section 7.1).
+    pub instance: Option<[u8; 8]>,
 }
 
 impl ServerHello {
@@ -66,7 +68,7 @@ impl ServerHello {
         let mut map = MapWriter::default();
         map.put(1, self.profile.number()).put(3, self.exchanges).put(4, self.credit).put(5, self.buffered);
         map.put(6, self.idle).put(7, self.unix_ms).put_some(8, self.node.as_deref());
-        map.put_some(9, (self.hold > 0).then_some(self.hold)).encode()
+        map.put_some(9, (self.hold > 0).then_some(self.hold)).put_some(10, self.instance.as_ref().map(|id| &id[..])).encode()
     }
 
     fn decode(payload: &[u8]) -> Result<Self, Error> {
@@ -81,6 +83,7 @@ impl ServerHello {
             unix_ms: required(map.uint(7)?)?,
             node: map.text(8, limits::NODE_NAME)?,
             hold: map.uint(9)?.unwrap_or(0),
+            instance: map.array(10)?,
         })
     }
 }
@@ -218,6 +221,7 @@ mod tests {
             unix_ms: 1_800_000_000_000,
             node: Some("a".repeat(64)),
             hold: 60,
+            instance: Some([7; 8]),
         }
     }
 

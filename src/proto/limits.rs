@@ -65,11 +65,28 @@ pub const PINGS: usize = 16;
 /// How long an unauthenticated peer may hold a socket (section 3.7).
 pub const HELLO_TIME: Duration = Duration::from_secs(10);
 
-/// Silence after which a client sends a PING: below common NAT time-outs (section 5.7).
+/// Silence after which a client sends a PING: below common NAT time-outs. Half of it while a request is under way (section 5.7).
 pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Silence after which a server sends a PING (section 5.7).
 pub const SERVER_KEEP_ALIVE: Duration = Duration::from_secs(45);
+
+/// How long a cut exchange is held (section 7.1).
+pub const HOLD: Duration = Duration::from_mins(1);
+
+/// What is kept of a response until it is known to have arrived, or has a session again, as cost (section 7.4).
+pub const KEEP: usize = 8 << 20;
+
+/// How long after a frame that may have to be sent again a PING asks at the latest whether it has arrived (section 7.4). It bounds what
+/// is kept of a slow stream.
+pub const ARRIVAL_TIME: Duration = Duration::from_secs(2);
+
+/// Cost of such frames after which it asks at once. It bounds what is kept of a fast one.
+pub const ARRIVAL_COST: usize = 512 * 1024;
+
+/// What a session has sealed of bodies, as cost, and may have to send again, beyond which it seals no more before the peer has answered a
+/// PING (section 7.4): the memory that a peer which answers none can take. It bounds a session's speed to so much in a round trip.
+pub const UNARRIVED: usize = 4 << 20;
 
 /// Body bytes from which a piece shares the memory it was read into instead of being copied: a read buffer holds about two
 /// records, so a piece that is kept keeps at most a few times its size alive. Not on the wire.

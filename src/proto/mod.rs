@@ -31,7 +31,7 @@ mod suite;
 pub mod tally;
 pub mod wire;
 
-pub use connection::{ClientConfig, Closed, Connection, Event, ServerConfig};
+pub use connection::{ClientConfig, Closed, Connection, Event, Held, Hold, ServerConfig, Terms};
 pub use error::{Code, Error, Fault};
 pub use keys::{Credential, KeyId, Psk, ServerKey};
 pub use profile::Profile;

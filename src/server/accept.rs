@@ -15,7 +15,7 @@ use tracing::{debug, error, warn};
 use super::{Server, doorway::Waiting, hook::ServerHook, metrics::Meter, proxy_protocol, worker::Worker};
 use crate::{
     driver::{Pump, Session, tune},
-    proto::{AWS_LC, Code, Connection, crypto::Secret},
+    proto::{AWS_LC, Code, Connection, crypto::Secret, limits},
 };
 
 /// Pause after an accept that failed, mostly for want of descriptors: sessions that end meanwhile free them.
@@ -33,6 +33,8 @@ pub(super) struct House {
     pub(super) stop: CancellationToken,
     /// All ends now.
     pub(super) end: CancellationToken,
+    /// The moment that all sessions call zero: exchanges go from one to another.
+    pub(super) epoch: Instant,
 }
 
 /// Accepts on the runtime of the caller, where who comes stays until it has proved its key. Until this is dropped.
@@ -99,9 +101,9 @@ impl Door {
             warn!(%peer, "no randomness: the connection is dropped");
             return None;
         }
-        let config = house.server.force.load().session();
-        let connection = Connection::server(config, ephemeral, decoy, Duration::ZERO, &AWS_LC);
-        let session = Session::new(connection, start, Arc::default());
+        let config = house.server.force.load().session(house.server.instance);
+        let connection = Connection::server(config, ephemeral, decoy, start - house.epoch, &AWS_LC);
+        let session = Session::new(connection, house.epoch, Arc::default());
         let ours = (house.server.clone(), house.workers.clone(), &house.meter);
         let hook = ServerHook::new(ours, session.clone(), end, peer, waiting);
         let mut pump = Pump::new(stream, session.clone(), hook, unix_ms);
@@ -144,7 +146,7 @@ async fn run(pump: Pumping) {
 
 /// The same connection on the caller's runtime, set up for a session.
 fn move_here(stream: TcpStream) -> std::io::Result<TcpStream> {
-    tune(&stream)?;
+    tune(&stream, limits::SERVER_KEEP_ALIVE)?;
     TcpStream::from_std(stream.into_std()?)
 }
 

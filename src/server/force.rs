@@ -1,14 +1,20 @@
 //! What is in force: configuration and keys, taken and replaced as one, so that nobody ever sees a half of a change.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
-    config::{Config, clients::ClientRule},
+    config::{
+        Config,
+        clients::{ClientRule, OnCut},
+    },
     keys::Keys,
     sessions::Objection,
     upstream,
 };
-use crate::proto::{KeyId, ServerConfig, limits};
+use crate::proto::{Hold, KeyId, ServerConfig, Terms, limits};
 
 /// What is in force.
 #[derive(Debug)]
@@ -33,8 +39,17 @@ impl Force {
         }
     }
 
-    /// For a session that begins now.
-    pub(super) fn session(&self) -> ServerConfig {
+    /// What the client of this name is granted by the protocol.
+    pub(super) fn terms(&self, client: &str) -> Terms {
+        let (limits, rule) = (&self.config.limits, self.rule(client));
+        let time = limits.hold();
+        let holds = rule.on_cut != OnCut::Cancel && time >= Duration::from_secs(1);
+        let hold = Hold { time, keep: limits.hold_exchange_bytes, finish: rule.on_cut == OnCut::Finish };
+        Terms { profile: rule.profile, hold: holds.then_some(hold) }
+    }
+
+    /// For a session that begins now, with this run of the server.
+    pub(super) fn session(&self, instance: [u8; 8]) -> ServerConfig {
         let limits = &self.config.limits;
         ServerConfig {
             keys: self.keys.server(SystemTime::now()),
@@ -45,6 +60,8 @@ impl Force {
             hello_time: limits.hello(),
             keep_alive: limits::SERVER_KEEP_ALIVE,
             idle: limits.idle(),
+            node: self.config.node.clone(),
+            instance,
         }
     }
 }

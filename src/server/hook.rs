@@ -19,8 +19,8 @@ use super::{
 use crate::{
     driver::{Exchange, Hook, Session},
     proto::{
-        Closed, Code, Error, Fault, KeyId, Profile, Psk,
-        frame::{GoAway, Notice, Request},
+        Closed, Code, Error, Fault, KeyId, Psk, Terms,
+        frame::{GoAway, Notice, Request, Resume},
         handshake::ServerHello,
         tally::{Tally, Traffic},
     },
@@ -136,12 +136,12 @@ impl Hook for ServerHook {
     /// About as long as a hello takes. Large bodies come through tens of records in that time; of requests that are all refused, it is one.
     const SLICE: Duration = Duration::from_micros(200);
 
-    fn key(&mut self, id: KeyId) -> Option<(Psk, Profile)> {
+    fn key(&mut self, id: KeyId) -> Option<(Psk, Terms)> {
         self.key_id = Some(id);
         let force = self.server.force.load();
         let key = force.keys.find(id).filter(|key| !key.has_expired(SystemTime::now()))?;
         self.client = Some(self.server.guests.of(&key.name));
-        Some((key.psk().clone(), force.rule(&key.name).profile))
+        Some((key.psk().clone(), force.terms(&key.name)))
     }
 
     fn established(&mut self, _hello: Option<ServerHello>) {
@@ -169,16 +169,20 @@ impl Hook for ServerHook {
         }
     }
 
-    fn request(&mut self, exchange: Exchange, request: Box<Request>) -> Duration {
+    fn request(&mut self, exchange: Arc<Exchange>, request: Box<Request>) -> Duration {
         // A session that was refused has ended it already.
-        let (Place::Inside(_, held), Some(client)) = (&self.place, &self.client) else { return Duration::ZERO };
+        let (Place::Inside(_, held), Some(client), Some(key_id)) = (&self.place, &self.client, self.key_id) else {
+            return Duration::ZERO;
+        };
         let meter = self.meter.exchange(exchange.now());
         // Here, and not in a task of its own: of a client that floods, hundreds would be ready at once, before anybody else's.
-        match client.exchange(self.server.force.load().rule(&client.name)) {
-            Ok(counted) => {
+        let taken = client.exchange(self.server.force.load().rule(&client.name));
+        let known = taken.and_then(|taken| Ok((taken, self.server.holds.register((key_id, request.id), &exchange)?)));
+        match known {
+            Ok((counted, known)) => {
                 let worker = held.worker();
                 let (held, counted) = (worker.exchange(), (counted, meter));
-                let relay = relay::relay(self.server.clone(), held, client.clone(), counted, exchange, request);
+                let relay = relay::relay(self.server.clone(), held, client.clone(), counted, (exchange, known), request);
                 self.relays.spawn_on(relay, worker.runtime());
                 Duration::ZERO
             }
@@ -197,6 +201,18 @@ impl Hook for ServerHook {
         }
     }
 
+    fn resume(&mut self, number: u32, resume: &Resume) {
+        let found = self.key_id.and_then(|key_id| self.server.holds.find((key_id, resume.id)));
+        let resumed = found.is_some_and(|exchange| exchange.resume_in(&self.session, number, resume));
+        self.server.holds.came_back(resumed);
+        if !resumed {
+            self.session.gone(number);
+        }
+        debug!(client = %self.client(), exchange = number, resumed, "a client came back for a request");
+    }
+
+    fn adrift(&mut self, _exchange: Arc<Exchange>, _gone: bool) {}
+
     fn going_away(&mut self, _goaway: &GoAway) {}
 
     fn moved(&mut self, traffic: &Traffic) {
@@ -205,6 +221,11 @@ impl Hook for ServerHook {
 
     fn closed(&mut self, why: &Closed) {
         self.count(why);
+        let holds = self.session.holds_any();
+        if let (true, Some(key_id)) = (holds, self.key_id) {
+            let most = self.server.force.load().config.limits.hold_bytes;
+            self.server.holds.cut(key_id, &self.session, most);
+        }
         let (peer, client) = (self.peer, self.client());
         match (why, self.key_id, &self.client) {
             (Closed::Lost { in_hello: true } | Closed::TimedOut { in_hello: true }, Some(key_id), None) => {
@@ -217,8 +238,8 @@ impl Hook for ServerHook {
                 debug!(%peer, "closed without a session");
             }
             (Closed::Done, ..) => info!(%peer, %client, "session closed"),
-            (Closed::Lost { .. }, ..) => warn!(%peer, %client, "session lost with requests under way"),
-            (Closed::TimedOut { .. }, ..) => warn!(%peer, %client, "session lost: no sign of life"),
+            (Closed::Lost { .. }, ..) => warn!(%peer, %client, held = holds, "session lost with requests under way"),
+            (Closed::TimedOut { .. }, ..) => warn!(%peer, %client, held = holds, "session lost: no sign of life"),
             (Closed::Fault(error), ..) => warn!(%peer, %client, code = %error.code(), "session ended: {error}"),
             (Closed::Refused(notice), ..) => {
                 warn!(%peer, %client, code = %notice.code, "session ended: the client found our bytes wrong or damaged");

@@ -4,7 +4,7 @@
 //! run ─► accept ─► hook ─► relay ─► upload, upstream
 //!          │  │      │       └─► guard, guests, memory
 //!          │  │      ├─► worker ─► upstream
-//!          │  │      └─► sessions, guests, refusals
+//!          │  │      └─► sessions, holds, guests, refusals
 //!          │  └─► doorway, proxy_protocol
 //!          └─► force ─► keys, config
 //! admin ─► metrics, in which all of them count
@@ -17,6 +17,7 @@ mod doorway;
 mod force;
 pub mod guard;
 mod guests;
+mod holds;
 mod hook;
 pub mod keys;
 mod memory;
@@ -40,7 +41,7 @@ use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     task::JoinError,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{
     sync::CancellationToken,
@@ -71,6 +72,9 @@ pub struct Server {
     guests: guests::Guests,
     memory: Arc<memory::Memory>,
     metrics: Arc<Metrics>,
+    holds: Arc<holds::Holds>,
+    /// Tells this run from every other (protocol.md, section 7.1).
+    instance: [u8; 8],
 }
 
 /// How a server came to its end.
@@ -90,7 +94,10 @@ impl Server {
     pub fn new(config: Config, keys: Arc<Keys>) -> Result<Arc<Self>, SetUpError> {
         let upstream = upstream::Shared::new(&config)?;
         let memory = Arc::<memory::Memory>::default();
-        let metrics = Metrics::new(&config.limits, memory.clone());
+        let holds = Arc::<holds::Holds>::default();
+        let metrics = Metrics::new(&config.limits, memory.clone(), holds.clone());
+        let mut instance = [0; 8];
+        getrandom::fill(&mut instance).map_err(|_| SetUpError::NoRandomness)?;
         Ok(Arc::new(Self {
             force: ArcSwap::from_pointee(force::Force { config, keys, upstream }),
             doorway: doorway::Doorway::default(),
@@ -98,6 +105,8 @@ impl Server {
             guests: guests::Guests::default(),
             memory,
             metrics,
+            holds,
+            instance,
         }))
     }
 
@@ -143,7 +152,8 @@ impl Server {
     fn review(&self) -> usize {
         let (force, now) = (self.force.load_full(), SystemTime::now());
         let Review { held, ended } = self.sessions.review(|id| force.objection(id, now));
-        self.memory.measure(held);
+        self.holds.review(force.config.limits.hold_bytes, |id| force.objection(id, now));
+        self.memory.measure(held + self.holds.held());
         if ended > 0 {
             warn!(sessions = ended, "sessions end: their keys were revoked or have expired");
         }
@@ -196,6 +206,7 @@ impl Server {
             tasks: tasks.clone(),
             stop: stop.clone(),
             end,
+            epoch: Instant::now(),
         };
         let mut accepting = AbortOnDropHandle::new(doorway.runtime().spawn(accept::accept(Arc::new(house), listener)));
         self.metrics.is(Readiness::Accepting);
@@ -217,6 +228,8 @@ impl Server {
         }
         stop.cancel();
         tasks.close();
+        // Nobody can come back any more: what no session waits for ends.
+        self.holds.stop();
         let open = self.sessions.count();
         if open > 0 {
             info!(sessions = open, "stopping: requests under way may finish");

@@ -29,7 +29,7 @@ async fn suffer(stand: &Stand, way: Way, harm: Harm, gate: &str) -> Error {
 
 #[tokio::test]
 async fn harm_to_a_record_on_its_way_up_ends_the_session_with_the_servers_word() {
-    let stand = Stand::with("[limits]\nhello_seconds = 0.5", &[]).await;
+    let stand = Stand::with("[limits]\nhello_seconds = 0.5\nhold_seconds = 0", &[]).await;
     for (number, harm) in [
         Harm::Flip(2, 2),
         Harm::Flip(3, 1000),
@@ -51,7 +51,7 @@ async fn harm_to_a_record_on_its_way_up_ends_the_session_with_the_servers_word()
 
 #[tokio::test]
 async fn harm_to_a_record_on_its_way_down_ends_the_session_with_the_clients_word() {
-    let stand = Stand::start().await;
+    let stand = Stand::with("[limits]\nhold_seconds = 0", &[]).await;
     for (number, harm) in [
         Harm::Flip(1, 2),
         Harm::Flip(2, 300),
@@ -84,7 +84,7 @@ async fn a_record_of_a_length_that_cannot_be_ends_the_session_at_once() {
 
 #[tokio::test]
 async fn a_record_that_is_cut_ends_the_session() {
-    let stand = Stand::start().await;
+    let stand = Stand::with("[limits]\nhold_seconds = 0", &[]).await;
     for way in [Way::Up, Way::Down] {
         let error = suffer(&stand, way, Harm::Cut(20_000), &format!("{way:?}")).await;
         assert_error(&error, "session-lost", Fault::Network, false);
@@ -95,7 +95,7 @@ async fn a_record_that_is_cut_ends_the_session() {
 
 #[tokio::test]
 async fn harm_to_the_first_record_is_answered_with_silence_and_reaches_no_upstream() {
-    let stand = Stand::with("[limits]\nhello_seconds = 0.3", &[]).await;
+    let stand = Stand::with("[limits]\nhello_seconds = 0.3\nhold_seconds = 0", &[]).await;
     let error = suffer(&stand, Way::Up, Harm::Flip(1, 40), "up").await;
     assert_error(&error, "session-lost", Fault::Network, false);
     stand.server.logged(&["refused", "the first record is wrong"]).await;

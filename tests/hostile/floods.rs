@@ -159,7 +159,8 @@ async fn bodies(exchanges: u32) {
 
 /// Large answers that are asked for and not read.
 async fn slow_reader(answers: u32) {
-    let vigil = Vigil::begin("a slow reader", "", &[]).await;
+    // When it leaves, its answers are held for it, within their limit for all.
+    let vigil = Vigil::begin("a slow reader", "[limits]\nhold_bytes = 16777216\n", &[]).await;
     let mut peer = Peer::enter(vigil.server.address, &vigil.server.credential).await;
     let url = vigil.url("/raw/bytes?n=1073741824");
     for record in packed((1..=answers).map(|number| request(number, "GET", &url, BodyLength::None))) {

@@ -11,6 +11,7 @@ use xllm_proxy::proto::{
 use super::{
     hellos,
     peer::{Peer, encoded, ping, raw_frame, request},
+    support::raw,
     vigil::Vigil,
 };
 
@@ -37,7 +38,7 @@ fn head(url: &str, headers: &[u8], more: &[(u64, Vec<u8>)]) -> Vec<u8> {
     };
     head.push(0);
     head.extend(cbor(2, 16));
-    head.extend([7; 16]);
+    head.extend(raw::fresh_id());
     head.push(1);
     text(&mut head, "GET");
     head.push(2);

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, Role, ServerConfig, ServerKey, crypto::Secret,
-    limits,
+    AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, Role, ServerConfig, ServerKey, Terms,
+    crypto::Secret, limits,
 };
 
 use crate::{
@@ -147,7 +147,7 @@ fn garbage_before_authentication_gets_no_byte_and_a_close_at_the_deadline_only()
             let mut hello = BytesMut::new();
             new_client(client_config(), Duration::ZERO).poll_transmit(Duration::ZERO, &mut hello);
             server.receive(Duration::ZERO, &mut hello);
-            server.answer_hello(Some(&psk()), Profile::Off, 0).unwrap();
+            server.answer_hello(Some(&psk()), &Terms::default(), 0).unwrap();
             assert!(server.poll_transmit(Duration::ZERO, &mut hello));
             silent(server, garbage, step);
         }
@@ -162,7 +162,7 @@ fn a_hello_that_opens_is_answered_whatever_came_right_behind_it() {
         new_client(client_config(), Duration::ZERO).poll_transmit(Duration::ZERO, &mut input);
         input.extend_from_slice(garbage);
         server.receive(Duration::ZERO, &mut input);
-        server.answer_hello(Some(&psk()), Profile::Off, 0).unwrap();
+        server.answer_hello(Some(&psk()), &Terms::default(), 0).unwrap();
         server.receive(Duration::ZERO, &mut input);
         let mut answer = BytesMut::new();
         assert!(server.poll_transmit(Duration::ZERO, &mut answer) && !server.is_closed());

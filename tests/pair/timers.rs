@@ -42,15 +42,21 @@ fn silence_is_met_by_a_ping_and_a_pong_keeps_the_session() {
 }
 
 #[test]
-fn a_path_that_went_silent_ends_the_session_at_both_ends_after_twice_the_keep_alive() {
+fn a_path_that_went_silent_ends_the_session_after_twice_the_keep_alive_and_at_a_client_that_waits_in_half_of_that() {
+    let mut idle = Pair::established();
+    (idle.to_server.cut, idle.to_client.cut) = (true, true);
+    idle.pass(ms(39_999));
+    assert!(!idle.client.is_closed());
+    idle.pass(ms(1));
+    assert_eq!(closed(&idle.events(Role::Client)), Some(&Closed::TimedOut { in_hello: false }));
     let mut pair = Pair::established();
     let number = pair.open(&get());
     (pair.to_server.cut, pair.to_client.cut) = (true, true);
-    pair.pass(ms(39_999));
+    pair.pass(ms(19_999));
     assert!(!pair.client.is_closed());
     pair.pass(ms(1));
     assert_eq!(closed(&pair.events(Role::Client)), Some(&Closed::TimedOut { in_hello: false }));
-    pair.pass(ms(49_999));
+    pair.pass(ms(69_999));
     assert!(pair.server.is_open(number));
     pair.pass(ms(1));
     assert_eq!(closed(&pair.events(Role::Server)), Some(&Closed::TimedOut { in_hello: false }));

@@ -97,10 +97,15 @@ impl Mitm {
 
     /// Does this to every session.
     pub(crate) async fn harm(server: SocketAddr, way: Way, harm: Harm) -> Self {
+        Self::harm_first(usize::MAX, server, way, harm).await
+    }
+
+    /// Does this to so many sessions, and reads along in all that follow.
+    pub(crate) async fn harm_first(count: usize, server: SocketAddr, way: Way, harm: Harm) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
-        let task = tokio::spawn(accept(listener, server, way, harm, shared.clone()));
+        let task = tokio::spawn(accept(listener, server, count, (way, harm), shared.clone()));
         Self { address, shared, task }
     }
 
@@ -136,7 +141,7 @@ impl Drop for Mitm {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, way: Way, harm: Harm, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, server: SocketAddr, count: usize, (way, harm): (Way, Harm), shared: Arc<Shared>) {
     // Dropped with this task, and all sessions with it.
     let mut sessions = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
@@ -152,7 +157,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, way: Way, harm: Harm,
         let shared = shared.clone();
         sessions.spawn(async move {
             let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
-            let for_way = |this| if way == this { harm } else { Harm::None };
+            let for_way = |this| if way == this && number < count { harm } else { Harm::None };
             let up = Pipe { from: client_in, to: server_out, harm: for_way(Way::Up), way: Way::Up, number, shared: &shared };
             let down =
                 Pipe { from: server_in, to: client_out, harm: for_way(Way::Down), way: Way::Down, number, shared: &shared };

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Closed, Connection, Credential, Event, KeyId, Profile, Psk, Role, ServerConfig, ServerKey,
+    AES_GCM, ClientConfig, Closed, Connection, Credential, Event, KeyId, Profile, Psk, Role, ServerConfig, ServerKey, Terms,
     crypto::Secret,
     frame::{self, BodyLength, End, Frame, Header, Headers, Mode, Policy, Request, Response},
     handshake::{Initiator, Responder, ServerHello},
@@ -56,11 +56,23 @@ pub(crate) fn server_config() -> ServerConfig {
         hello_time: limits::HELLO_TIME,
         keep_alive: limits::SERVER_KEEP_ALIVE,
         idle: secs(600),
+        node: None,
+        instance: [0; 8],
     }
 }
 
 pub(crate) fn server_hello(profile: Profile) -> ServerHello {
-    ServerHello { profile, exchanges: 4, credit: 32_768, buffered: 1 << 20, idle: 600, unix_ms: UNIX_MS, node: None, hold: 0 }
+    ServerHello {
+        profile,
+        exchanges: 4,
+        credit: 32_768,
+        buffered: 1 << 20,
+        idle: 600,
+        unix_ms: UNIX_MS,
+        node: None,
+        hold: 0,
+        instance: None,
+    }
 }
 
 pub(crate) fn header(name: &str, value: &str) -> Header {
@@ -126,6 +138,8 @@ pub(crate) struct Pair {
     pub(crate) chop: Option<usize>,
     /// The keys that the server knows.
     pub(crate) keys: Vec<(KeyId, Psk)>,
+    /// What it grants.
+    pub(crate) terms: Terms,
     client_events: Vec<Event>,
     server_events: Vec<Event>,
 }
@@ -142,6 +156,7 @@ impl Pair {
             latency: Duration::ZERO,
             chop: None,
             keys: vec![(KeyId([1; 16]), psk())],
+            terms: Terms::default(),
             client_events: Vec::new(),
             server_events: Vec::new(),
         }
@@ -192,7 +207,7 @@ impl Pair {
         while let Some(event) = self.end(role).poll_event() {
             if let Event::Hello(id) = event {
                 let psk = self.keys.iter().find(|(known, _)| *known == id).map(|(_, psk)| psk.clone());
-                self.server.answer_hello(psk.as_ref(), Profile::Off, UNIX_MS).unwrap();
+                self.server.answer_hello(psk.as_ref(), &self.terms, UNIX_MS).unwrap();
             }
             match role {
                 Role::Client => self.client_events.push(event),
@@ -384,12 +399,17 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// A scripted client against a real server. The server has answered the hello and has seen no record yet.
     pub(crate) fn client(config: ServerConfig) -> Self {
+        Self::client_with(config, &Terms::default())
+    }
+
+    /// The same, of a client that is granted this.
+    pub(crate) fn client_with(config: ServerConfig, terms: &Terms) -> Self {
         let now = secs(1000);
         let (initiator, hello) = Initiator::start(&credential(), Profile::Off, Secret::new([3; 32]), &AES_GCM).unwrap();
         let mut subject = new_server(config, now);
         subject.receive(now, &mut BytesMut::from(&hello[..]));
         assert_eq!(subject.poll_event(), Some(Event::Hello(KeyId([1; 16]))));
-        subject.answer_hello(Some(&psk()), Profile::Off, UNIX_MS).unwrap();
+        subject.answer_hello(Some(&psk()), terms, UNIX_MS).unwrap();
         let mut answer = BytesMut::new();
         assert!(subject.poll_transmit(now, &mut answer));
         let (_, traffic) = initiator.finish(answer[..].try_into().unwrap()).unwrap();

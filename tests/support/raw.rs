@@ -1,6 +1,9 @@
 //! A client without the client library: it says what the library would not.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use tokio::{
@@ -64,16 +67,23 @@ impl Raw {
         let _ = self.io.write_all(&output).await;
     }
 
+    /// Opens an exchange, with an ID of its own.
     pub(crate) fn open(&mut self, request: &Request) -> u32 {
-        self.connection.request(Duration::ZERO, request).unwrap()
+        self.connection.request(Duration::ZERO, &Request { id: fresh_id(), ..request.clone() }).unwrap()
     }
+}
+
+/// A request ID that no other request of this program has.
+pub(crate) fn fresh_id() -> [u8; 16] {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    u128::from(NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes()
 }
 
 /// A request without a body.
 pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &'static [u8])]) -> Request {
     let header = |&(name, value): &(&str, &'static [u8])| Header { name: name.to_owned(), value: value.into() };
     Request {
-        id: [3; 16],
+        id: fresh_id(),
         method: method.to_owned(),
         url: url.to_owned(),
         headers: headers.iter().map(header).collect(),

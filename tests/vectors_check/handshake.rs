@@ -25,6 +25,7 @@ pub(crate) fn said(fields: &Value) -> ServerHello {
         unix_ms: number(&fields["clock_ms"]),
         node: fields["node"].as_str().map(Into::into),
         hold: number(&fields["hold_seconds"]),
+        instance: fields["instance"].as_str().map(|_| array(&fields["instance"])),
     }
 }
 

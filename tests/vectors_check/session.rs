@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::BytesMut;
 use serde_json::{Value, json};
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, ServerConfig, ServerKey,
+    AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, ServerConfig, ServerKey, Terms,
     crypto::Secret,
     frame::{self, BodyEnd, Frame, Stamps},
     keys::Schedule,
@@ -171,6 +171,8 @@ fn a_server_lives_through_the_recorded_session() {
         credit: fields.credit,
         buffered: fields.buffered,
         idle: secs(fields.idle),
+        node: None,
+        instance: [0; 8],
         ..server_config()
     };
     let start = secs(1000);
@@ -179,7 +181,7 @@ fn a_server_lives_through_the_recorded_session() {
     let mut server = Connection::server(config, ephemeral, Secret::new([5; 32]), start, &AES_GCM);
     server.receive(start, &mut BytesMut::from(&bytes(&session["client_hello"])[..]));
     assert_eq!(drain(&mut server)[..], [Event::Hello(KeyId(array(&session["key_id"])))]);
-    server.answer_hello(Some(&secret(&session["psk"])), Profile::Off, fields.unix_ms).unwrap();
+    server.answer_hello(Some(&secret(&session["psk"])), &Terms::default(), fields.unix_ms).unwrap();
     let mut hello = BytesMut::new();
     assert!(server.poll_transmit(start, &mut hello));
     assert_eq!(hello, bytes(&session["server_hello"]));

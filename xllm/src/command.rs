@@ -89,9 +89,9 @@ async fn chat(args: &ChatArgs, env: &Env) -> Result<Exit, Failure> {
             out.trace("route: straight to the API");
             Transport::direct()?
         }
-        Route::Proxy { url, key } => {
+        Route::Proxy { url, key, nodes } => {
             out.trace(&format!("route: through the proxy {url}"));
-            Transport::proxy(url, key)?
+            Transport::proxy(url, key, nodes)?
         }
     };
     chat::run(&plan, &transport, &mut out).await

@@ -6,7 +6,7 @@ use url::Url;
 use crate::{
     aliases::{Catalog, Choice},
     args::{ChatArgs, ConnectionArgs},
-    config::{Api, Config, Provider},
+    config::{Api, Config, Provider, Text},
     endpoint::{endpoint, is_exposed},
     env::Env,
     exit::Failure,
@@ -38,8 +38,8 @@ pub(crate) struct Target {
 pub(crate) enum Route {
     /// Straight to the API.
     Direct,
-    /// Through the relay.
-    Proxy { url: String, key: Secret },
+    /// Through the relay. `nodes`: where each of several proxies can be reached by itself, by its name.
+    Proxy { url: String, key: Secret, nodes: Vec<(String, String)> },
 }
 
 /// What is asked.
@@ -101,7 +101,11 @@ pub(crate) fn field(text: &str) -> Result<(String, Value), Failure> {
 pub(crate) fn route(args: &ConnectionArgs, config: &Config, env: &Env) -> Result<Route, Failure> {
     let Some(url) = proxy_url(args, config, env)? else { return Ok(Route::Direct) };
     match key::find(config, env)? {
-        Some((key, _)) => Ok(Route::Proxy { url, key }),
+        Some((key, _)) => {
+            let node = |(name, url): &(String, Text)| Ok((name.clone(), url.get()?.to_owned()));
+            let nodes = config.nodes.iter().map(node).collect::<Result<_, Failure>>()?;
+            Ok(Route::Proxy { url, key, nodes })
+        }
         None => Err(no_proxy_key()),
     }
 }

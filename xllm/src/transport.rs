@@ -76,10 +76,8 @@ impl Transport {
             .map_err(|error| Failure::proxy(format!("TLS cannot be set up: {}", reason(&error))))
     }
 
-    pub(crate) fn proxy(url: &str, key: &Secret) -> Result<Self, Failure> {
-        let credential = credential::parse(key)?;
-        let builder = Client::builder(url, credential).map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Self::Proxy(builder.build()))
+    pub(crate) fn proxy(url: &str, key: &Secret, nodes: &[(String, String)]) -> Result<Self, Failure> {
+        Ok(Self::Proxy(builder(url, key, nodes)?.build()))
     }
 
     /// Sends a request. `buffered` asks for the whole answer or an error.
@@ -215,6 +213,14 @@ impl Error {
         }
         failure
     }
+}
+
+/// Settings of a client of the proxy at `url`. `nodes`: where each of several proxies can be reached by itself.
+pub(crate) fn builder(url: &str, key: &Secret, nodes: &[(String, String)]) -> Result<client::Builder, Failure> {
+    let builder = Client::builder(url, credential::parse(key)?).map_err(|error| Failure::usage(error.to_string()))?;
+    nodes.iter().try_fold(builder, |builder, (name, url)| {
+        builder.node(name, url).map_err(|error| Failure::usage(format!("[nodes] {name}: {error}")))
+    })
 }
 
 /// The innermost cause: the outer ones repeat it or hold the URL.

@@ -17,7 +17,7 @@ fn psk() -> Psk {
 /// Answers each request with more than the transport of these tests takes.
 #[derive(Default)]
 struct Talkative {
-    exchanges: Vec<Exchange>,
+    exchanges: Vec<Arc<Exchange>>,
     /// For how long a request has its peer not read.
     rest: Duration,
 }
@@ -25,8 +25,8 @@ struct Talkative {
 impl Hook for Talkative {
     const SLICE: Duration = Duration::from_micros(200);
 
-    fn key(&mut self, _id: KeyId) -> Option<(Psk, Profile)> {
-        Some((psk(), Profile::Off))
+    fn key(&mut self, _id: KeyId) -> Option<(Psk, Terms)> {
+        Some((psk(), Terms::default()))
     }
 
     fn established(&mut self, _hello: Option<ServerHello>) {}
@@ -35,7 +35,7 @@ impl Hook for Talkative {
         panic!("{error}");
     }
 
-    fn request(&mut self, exchange: Exchange, _request: Box<Request>) -> Duration {
+    fn request(&mut self, exchange: Arc<Exchange>, _request: Box<Request>) -> Duration {
         let response = Response { status: 200, headers: Vec::new(), length: None };
         exchange.with(|connection, now, number| {
             connection.respond(now, number, &response).expect("in order");
@@ -44,6 +44,10 @@ impl Hook for Talkative {
         self.exchanges.push(exchange);
         self.rest
     }
+
+    fn resume(&mut self, _number: u32, _resume: &Resume) {}
+
+    fn adrift(&mut self, _exchange: Arc<Exchange>, _gone: bool) {}
 
     fn going_away(&mut self, _goaway: &GoAway) {}
 
@@ -60,6 +64,8 @@ fn server(key: ServerKey) -> Connection {
         hello_time: limits::HELLO_TIME,
         keep_alive: limits::SERVER_KEEP_ALIVE,
         idle: Duration::from_mins(10),
+        node: None,
+        instance: [0; 8],
     };
     Connection::server(config, Secret::new([3; 32]), Secret::new([4; 32]), Duration::ZERO, &AES_GCM)
 }
@@ -216,7 +222,7 @@ async fn a_pump_that_is_dropped_tells_whoever_waits() {
         while let Some(event) = server.poll_event() {
             established |= matches!(event, Event::Established(_));
             if let Event::Hello(_) = event {
-                server.answer_hello(Some(&psk()), Profile::Off, 0).expect("in order");
+                server.answer_hello(Some(&psk()), &Terms::default(), 0).expect("in order");
             }
         }
         server.poll_transmit(Duration::ZERO, &mut output);

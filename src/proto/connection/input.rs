@@ -16,7 +16,7 @@ use super::{
         record::{Opener, Sealer},
         role::Role,
     },
-    Closed, Config, Connection, Event, REFUSED_MAX, Stage,
+    Closed, Config, Connection, Event, REFUSED_MAX, Stage, Terms,
 };
 
 impl Connection {
@@ -62,6 +62,7 @@ impl Connection {
                     self.profile = said.profile;
                     self.upload_credit = said.credit;
                     self.exchanges_max = said.exchanges;
+                    self.said = Some(said.clone());
                     self.confirm = true;
                     self.open(now, Some(said));
                 }
@@ -85,12 +86,12 @@ impl Connection {
         }
     }
 
-    /// Server: gives the PSK of the key ID that [`Event::Hello`] named, `None` if there is none (section 3.6), and the weakest
-    /// profile that its client may use.
+    /// Server: gives the PSK of the key ID that [`Event::Hello`] named, `None` if there is none (section 3.6), and what its client is
+    /// granted.
     ///
     /// # Errors
     /// [`Error::Misuse`] if no hello waits.
-    pub fn answer_hello(&mut self, psk: Option<&Psk>, floor: Profile, unix_ms: u64) -> Result<(), Error> {
+    pub fn answer_hello(&mut self, psk: Option<&Psk>, terms: &Terms, unix_ms: u64) -> Result<(), Error> {
         let (Stage::AwaitingKey(_), Config::Server(config), Some(decoy)) = (&self.stage, &self.config, self.fresh.decoy.take())
         else {
             return Err(Error::Misuse("no hello waits for an answer"));
@@ -101,16 +102,20 @@ impl Connection {
         };
         let asked = responder.hello().profile;
         let said = ServerHello {
-            profile: asked.max(config.profile).max(floor).min(Profile::STRICTEST),
+            profile: asked.max(config.profile).max(terms.profile).min(Profile::STRICTEST),
             exchanges: config.exchanges,
             credit: config.credit,
             buffered: config.buffered,
             // Rounded up: a client that trusts it must not think that the session is over at once.
             idle: config.idle.as_secs() + u64::from(config.idle.subsec_nanos() > 0),
             unix_ms,
-            node: None,
-            hold: 0,
+            node: config.node.as_deref().map(str::to_owned),
+            // Rounded down: what a client comes back for in time is there.
+            hold: terms.hold.map_or(0, |hold| hold.time.as_secs()),
+            instance: terms.hold.map(|_| config.instance),
         };
+        self.hold = terms.hold;
+        self.share = self.keep();
         match responder.answer(&psk, &said) {
             Ok((hello, traffic)) => {
                 self.hello = Some(hello);
@@ -176,7 +181,12 @@ impl Connection {
                 self.pongs.push_back((exchange, ping.token));
                 Ok(())
             }
-            Frame::Pong(_) => Ok(()),
+            Frame::Pong(pong) => {
+                if let Some(ping) = self.arrivals.answered(pong.token) {
+                    self.arrived(ping);
+                }
+                Ok(())
+            }
             Frame::GoAway(goaway) => {
                 self.receive_goaway(goaway);
                 Ok(())
@@ -207,9 +217,17 @@ impl Connection {
     fn receive_at_server(&mut self, now: Duration, exchange: u32, frame: Frame) -> Result<(), Error> {
         match frame {
             Frame::Request(request) => self.receive_request(now, exchange, request),
-            Frame::Resume(_) => {
+            Frame::Resume(resume) => {
                 self.check_new(exchange)?;
-                self.refuse((kind::GONE, exchange, None, Bytes::new()))
+                if self.hold.is_none() {
+                    return self.refuse((kind::GONE, exchange, None, Bytes::new()));
+                }
+                if let Some(notice) = self.refusal(exchange) {
+                    return self.refuse((kind::ERROR, exchange, Some(0), notice.encode()));
+                }
+                self.check_refused()?;
+                self.events.push_back(Event::Resume(exchange, resume));
+                Ok(())
             }
             Frame::Body(bytes) => {
                 let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
@@ -221,8 +239,7 @@ impl Connection {
             }
             Frame::BodyEnd(end) => {
                 let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
-                if !open.has_ended() {
-                    open.on_body_end(&end)?;
+                if !open.has_ended() && open.on_body_end(&end)? {
                     self.events.push_back(Event::BodyEnd(exchange, end.trailers));
                 }
                 Ok(())
@@ -231,6 +248,7 @@ impl Connection {
                 let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
                 let notice = Notice::new(Code::Cancelled, Fault::Client, "the exchange was cancelled");
                 let known = !open.has_ended();
+                open.is_not_resumable();
                 open.push_error(notice.encode(), true)?;
                 self.list(exchange);
                 if known {
@@ -250,29 +268,39 @@ impl Connection {
         Ok(())
     }
 
-    fn refuse(&mut self, answer: (u8, u32, Option<u64>, Bytes)) -> Result<(), Error> {
+    fn check_refused(&self) -> Result<(), Error> {
         if self.control.len() >= REFUSED_MAX {
             return Err(Error::violation("a flood of exchanges that cannot be served"));
         }
+        Ok(())
+    }
+
+    fn refuse(&mut self, answer: (u8, u32, Option<u64>, Bytes)) -> Result<(), Error> {
+        self.check_refused()?;
         self.control.push_back(answer);
         Ok(())
     }
 
-    fn receive_request(&mut self, now: Duration, exchange: u32, request: Box<Request>) -> Result<(), Error> {
-        self.check_new(exchange)?;
-        let Config::Server(config) = &self.config else { return Err(Error::Misuse("a client serves nothing")) };
-        let refusal = if self.draining.is_some_and(|last| exchange > last) {
+    /// Why no exchange may be opened now, if none may.
+    fn refusal(&self, exchange: u32) -> Option<Notice> {
+        if self.draining.is_some_and(|last| exchange > last) {
             Some(Notice::new(Code::ShuttingDown, Fault::Proxy, "the proxy ends this session; use a new one"))
         } else if self.exchanges.len() >= self.exchanges_max as usize {
             Some(Notice::new(Code::TooManyExchanges, Fault::Client, "too many requests at once in this session"))
         } else {
             None
-        };
-        if let Some(notice) = refusal {
+        }
+    }
+
+    fn receive_request(&mut self, now: Duration, exchange: u32, request: Box<Request>) -> Result<(), Error> {
+        self.check_new(exchange)?;
+        let Config::Server(config) = &self.config else { return Err(Error::Misuse("a client serves nothing")) };
+        let credit = (request.credit, config.credit);
+        if let Some(notice) = self.refusal(exchange) {
             self.traffic.refused += 1;
             return self.refuse((kind::ERROR, exchange, Some(0), notice.retry_safe().encode()));
         }
-        self.exchanges.insert(exchange, Exchange::new(&request, request.credit, config.credit, now));
+        self.exchanges.insert(exchange, Exchange::new(Role::Server, &request, credit, self.keep(), now));
         self.events.push_back(Event::Request(exchange, request));
         Ok(())
     }
@@ -295,13 +323,29 @@ impl Connection {
                 self.idle_since = now;
                 Event::End(exchange, end)
             }
+            // Not in this session; or our first REQUEST arrived after we were told that there is none.
+            Frame::Error { seq: 0, notice } if open.is_refused_here(notice.code) => {
+                self.hold_one(exchange);
+                self.idle_since = now;
+                Event::Adrift(exchange)
+            }
             Frame::Error { seq, notice } => {
                 open.on_error(seq)?;
                 self.exchanges.remove(&exchange);
                 self.idle_since = now;
                 Event::Failed(exchange, notice)
             }
-            Frame::Gone | Frame::Resumed(_) => return Err(Error::violation("an answer to a RESUME that was not sent")),
+            Frame::Resumed(resumed) => {
+                open.on_resumed(&resumed)?;
+                self.list(exchange);
+                Event::Resumed(exchange)
+            }
+            Frame::Gone => {
+                open.on_gone()?;
+                self.hold_one(exchange);
+                self.idle_since = now;
+                Event::Gone(exchange)
+            }
             _ => return Err(Error::Misuse("a frame that the decoder lets through from the wrong side")),
         };
         if !quiet {
@@ -310,8 +354,18 @@ impl Connection {
         Ok(())
     }
 
+    /// Client: there is nothing of it in this session; it may go on all the same, if somebody still wants it.
+    fn hold_one(&mut self, exchange: u32) {
+        if let Some(open) = self.exchanges.remove(&exchange).filter(Exchange::is_resumable) {
+            self.held.insert(exchange, open);
+        }
+    }
+
     fn receive_goaway(&mut self, goaway: GoAway) {
-        // It never rises; and what a client says of it means nothing (section 5.8).
+        if self.is_server() {
+            self.all_seen(goaway.last);
+        }
+        // It never rises; and which exchanges are served is not for a client to say (section 5.8).
         let last = if self.is_server() { self.newest } else { goaway.last };
         let last = self.draining.map_or(last, |known| known.min(last));
         self.draining = Some(last);
@@ -319,8 +373,11 @@ impl Connection {
             let mut unserved: Vec<_> = self.exchanges.keys().copied().filter(|&number| number > last).collect();
             unserved.sort_unstable();
             for number in unserved {
-                let quiet = self.exchanges.remove(&number).is_none_or(|exchange| exchange.draining);
-                if !quiet {
+                let Some(exchange) = self.exchanges.remove(&number).filter(|exchange| !exchange.draining) else { continue };
+                if exchange.is_from_elsewhere() {
+                    self.held.insert(number, exchange);
+                    self.events.push_back(Event::Adrift(number));
+                } else {
                     self.events.push_back(Event::Failed(number, goaway.refusal()));
                 }
             }
@@ -365,11 +422,20 @@ impl Connection {
 
     pub(super) fn close(&mut self, why: Closed) {
         self.stage = Stage::Closed;
-        if self.is_server() {
-            self.finished.extend(self.exchanges.iter().map(|(&number, open)| (number, open.tally())));
+        let is_server = self.is_server();
+        let mut unsent = Vec::new();
+        for (number, exchange) in self.exchanges.drain() {
+            if !is_server && !exchange.was_sent() {
+                unsent.push(number);
+            } else if why.is_cut() && exchange.is_resumable() {
+                self.held.insert(number, exchange);
+            } else if is_server {
+                self.finished.push((number, exchange.tally()));
+                self.settled.push(number);
+            }
         }
-        let unsent = self.exchanges.drain().filter(|(_, exchange)| exchange.is_unsent()).map(|(number, _)| number);
-        let mut unsent: Vec<_> = unsent.collect();
+        // In order or not: nothing says that their ends have arrived.
+        self.held.extend(self.settling.drain());
         unsent.sort_unstable();
         self.ready.clear();
         self.crediting.clear();

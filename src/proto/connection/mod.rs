@@ -1,7 +1,9 @@
 //! One end of a session: bytes in, bytes and events and deadlines out (sections 3 to 5, 5.13).
 
+mod arrivals;
 mod input;
 mod output;
+mod resume;
 mod timers;
 
 use core::{fmt, time::Duration};
@@ -10,11 +12,13 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use self::arrivals::Arrivals;
+pub use self::resume::{Held, Hold, Terms};
 use super::{
     crypto::{Secret, Suite},
     error::{Code, Error, Fault},
     exchange::Exchange,
-    frame::{CancelReason, End, GoAway, Headers, Notice, Request, Response, Stamps, kind},
+    frame::{CancelReason, End, GoAway, Headers, Notice, Request, Response, Resume, Stamps, kind},
     handshake::{Initiator, Responder, ServerHello},
     keys::{Credential, KeyId, Psk, ServerKey},
     limits::{self, HELLO},
@@ -33,7 +37,7 @@ pub struct ClientConfig {
     pub profile: Profile,
     /// How long the server may take to answer the hello.
     pub hello_time: Duration,
-    /// Silence after which a PING goes out, and again after which the session is lost.
+    /// Silence after which a PING goes out, and again after which the session is lost. While an exchange is open, half of it.
     pub keep_alive: Duration,
 }
 
@@ -57,6 +61,10 @@ pub struct ServerConfig {
     pub keep_alive: Duration,
     /// Time without an exchange after which the session ends.
     pub idle: Duration,
+    /// Name of this node among several (section 7.5); at most 64 bytes.
+    pub node: Option<Arc<str>>,
+    /// Random for each run of the server, so that a client knows what it can come back for (section 7.1).
+    pub instance: [u8; 8],
 }
 
 /// What happened. Each is to be taken with [`Connection::poll_event`].
@@ -70,6 +78,8 @@ pub enum Event {
     Established(Option<ServerHello>),
     /// Server: an exchange was opened.
     Request(u32, Box<Request>),
+    /// Server: the client comes back for an exchange. [`Connection::adopt`] or [`Connection::gone`] is due.
+    Resume(u32, Resume),
     /// Server: a piece of the request body. [`Connection::taken`] is due when the program has taken it.
     Body(u32, Bytes),
     /// Server: the end of the request body.
@@ -84,11 +94,17 @@ pub enum Event {
     End(u32, End),
     /// Client: the exchange failed.
     Failed(u32, Notice),
+    /// Client: the exchange goes on here.
+    Resumed(u32),
+    /// Client: the server has nothing of this exchange; it [is held](Connection::holds), and may be asked anew.
+    Gone(u32),
+    /// Client: the exchange does not go on in this session; it [is held](Connection::holds), and may be resumed in another.
+    Adrift(u32),
     /// There is room again for [`Connection::send_body`] or [`Connection::send_data`] on this exchange.
     Room(u32),
     /// Client: no new exchanges here.
     GoAway(GoAway),
-    /// The session is over; every exchange with it.
+    /// The session is over; every exchange with it that it does not [hold](Connection::holds).
     Closed {
         /// Why.
         why: Closed,
@@ -105,6 +121,10 @@ impl fmt::Debug for Event {
             Self::Rejected(error) => write!(f, "Rejected({error:?})"),
             Self::Established(hello) => write!(f, "Established({hello:?})"),
             Self::Request(number, request) => write!(f, "Request({number}, {request:?})"),
+            Self::Resume(number, resume) => write!(f, "Resume({number}, {resume:?})"),
+            Self::Resumed(number) => write!(f, "Resumed({number})"),
+            Self::Gone(number) => write!(f, "Gone({number})"),
+            Self::Adrift(number) => write!(f, "Adrift({number})"),
             Self::Body(number, bytes) => write!(f, "Body({number}, {} bytes)", bytes.len()),
             Self::BodyEnd(number, trailers) => write!(f, "BodyEnd({number}, {trailers:?})"),
             Self::Cancelled(number, reason) => write!(f, "Cancelled({number}, {reason:?})"),
@@ -187,8 +207,23 @@ pub struct Connection {
     /// What the server's hello allows the client.
     upload_credit: u64,
     exchanges_max: u32,
+    /// The server's hello.
+    said: Option<ServerHello>,
+    /// Server: what it grants.
+    hold: Option<Hold>,
     /// Numbers come one after another, so nobody can choose ones that collide.
     exchanges: FxHashMap<u32, Exchange>,
+    /// Server: their last frame is sealed, and may not have arrived.
+    settling: FxHashMap<u32, Exchange>,
+    /// They may go on in another session: this one is over, or (client) has nothing of them.
+    held: FxHashMap<u32, Exchange>,
+    arrivals: Arrivals,
+    /// What is kept of all that was sealed, as cost; not less, and exact when a PONG has come.
+    unarrived: usize,
+    /// What each held exchange may have, as cost.
+    share: usize,
+    /// Server: when the session was over.
+    cut_at: Option<Duration>,
     /// The newest exchange number that was opened.
     newest: u32,
     /// Exchanges with something to send, in turn.
@@ -201,6 +236,8 @@ pub struct Connection {
     events: VecDeque<Event>,
     /// Server: exchanges that are over, until somebody asks.
     finished: Vec<(u32, Tally)>,
+    /// Server: exchanges that nobody can come back for, until somebody asks.
+    settled: Vec<u32>,
     traffic: Traffic,
     /// The client owes the record that proves its key (section 3.9).
     confirm: bool,
@@ -255,7 +292,15 @@ impl Connection {
             profile: Profile::default(),
             upload_credit: 0,
             exchanges_max: 0,
+            said: None,
+            hold: None,
             exchanges: FxHashMap::default(),
+            settling: FxHashMap::default(),
+            held: FxHashMap::default(),
+            arrivals: Arrivals::default(),
+            unarrived: 0,
+            share: usize::MAX,
+            cut_at: None,
             newest: 0,
             ready: VecDeque::new(),
             crediting: VecDeque::new(),
@@ -263,6 +308,7 @@ impl Connection {
             pongs: VecDeque::new(),
             events: VecDeque::new(),
             finished: Vec::new(),
+            settled: Vec::new(),
             traffic: Traffic::default(),
             confirm: false,
             draining: None,
@@ -313,7 +359,7 @@ impl Connection {
         self.exchanges.is_empty().then_some(self.idle_since)
     }
 
-    /// Whether the exchange is open.
+    /// Whether the exchange is open here.
     pub fn is_open(&self, exchange: u32) -> bool {
         self.exchanges.contains_key(&exchange)
     }
@@ -328,7 +374,7 @@ impl Connection {
         }
         let head = request.encode()?;
         let number = self.newest + 1;
-        let mut exchange = Exchange::new(request, self.upload_credit, request.credit, now);
+        let mut exchange = Exchange::new(Role::Client, request, (self.upload_credit, request.credit), self.keep(), now);
         exchange.push_request(head);
         self.newest = number;
         self.exchanges.insert(number, exchange);
@@ -337,12 +383,19 @@ impl Connection {
     }
 
     fn exchange(&mut self, exchange: u32) -> Result<&mut Exchange, Error> {
-        self.exchanges.get_mut(&exchange).filter(|open| !open.draining).ok_or(Error::Misuse("the exchange is not open"))
+        let found = match self.exchanges.get_mut(&exchange) {
+            None => self.held.get_mut(&exchange),
+            open => open,
+        };
+        found.filter(|open| !open.draining).ok_or(Error::Misuse("the exchange is not open"))
     }
 
     /// Whether the exchange takes another piece now. If not, [`Event::Room`] follows.
     pub fn has_room(&mut self, exchange: u32) -> bool {
-        self.exchanges.get_mut(&exchange).is_some_and(|open| open.out.has_room())
+        match self.exchanges.get_mut(&exchange) {
+            Some(open) => open.out.has_room(),
+            None => self.held.get(&exchange).is_some_and(|held| held.out.has_room_cut(self.share)),
+        }
     }
 
     /// Client: a piece of the request body.
@@ -378,7 +431,12 @@ impl Connection {
     /// The program took a piece of this many body bytes: credit goes back to the peer in time.
     /// Says whether there is now something to send.
     pub fn taken(&mut self, exchange: u32, bytes: usize) -> bool {
-        let Some(open) = self.exchanges.get_mut(&exchange) else { return false };
+        let Some(open) = self.exchanges.get_mut(&exchange) else {
+            if let Some(held) = self.held.get_mut(&exchange) {
+                held.taken(bytes);
+            }
+            return false;
+        };
         let due = open.taken(bytes) && !core::mem::replace(&mut open.crediting, true);
         if due {
             self.crediting.push_back(exchange);
@@ -453,15 +511,17 @@ impl Connection {
         for number in open {
             let Ok(exchange) = self.exchange(number) else { continue };
             let notice = Notice { retry: !exchange.was_called(), ..notice.clone() };
+            exchange.is_not_resumable();
             let cut = exchange.push_error(notice.encode(), true);
             debug_assert_eq!(cut, Ok(()), "at once is always in time");
             self.list(number);
         }
     }
 
-    /// Bytes of bodies that were given and are not sealed yet, with what each piece costs beside.
+    /// Bytes of bodies that were given and are not sealed yet, or may not have arrived, with what each piece costs beside.
     pub fn queued(&self) -> usize {
-        self.exchanges.values().map(|open| open.out.queued()).sum()
+        let all = self.exchanges.values().chain(self.settling.values()).chain(self.held.values());
+        all.map(|exchange| exchange.out.held()).sum()
     }
 
     /// Allows no new exchanges; the session ends when those under way have. One that is not open yet ends at once.
@@ -474,7 +534,8 @@ impl Connection {
             Stage::Closed => {}
             Stage::Open if self.draining.is_some() => {}
             Stage::Open => {
-                let last = if self.is_server() { self.newest } else { 0 };
+                // A client says up to where it has seen the end of all, if there is nothing else to say.
+                let last = if self.is_server() || self.exchanges.is_empty() { self.newest } else { 0 };
                 self.draining = Some(self.newest);
                 self.control.push_back((kind::GOAWAY, 0, None, GoAway { code, last, text: text.into(), after }.encode()));
             }

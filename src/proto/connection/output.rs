@@ -7,14 +7,17 @@ use bytes::{BufMut, BytesMut};
 use super::{
     super::{
         error::Error,
-        exchange::{Exchange, Wrote},
+        exchange::{Exchange, Place, Wrote},
         frame::{self, Ping, kind},
-        limits::{LENGTH, RECORD_PLAINTEXT, TRANSMIT_BATCH},
+        limits::{LENGTH, RECORD_PLAINTEXT, TRANSMIT_BATCH, UNARRIVED},
         record::Sealer,
         wire::{varint, varint_len},
     },
     Closed, Connection, Event,
 };
+
+/// What an exchange costs, beside its frames, whose end may not have arrived.
+const ENDED_COST: usize = 4096;
 
 impl Connection {
     pub(super) fn list(&mut self, exchange: u32) {
@@ -88,22 +91,29 @@ impl Connection {
         }
         while let Some(number) = self.ready.pop_front() {
             let Some(open) = self.exchanges.get_mut(&number) else { continue };
-            let body = open.sealed;
-            let wrote = open.write(number, out, out.len() - text, server, now)?;
+            let (body, kept) = (open.sealed, open.out.kept());
+            let room = RECORD_PLAINTEXT - (out.len() - text);
+            let (ping, pieces) = (self.arrivals.next(), self.unarrived < UNARRIVED);
+            let wrote = open.write(number, Place { out, room, ping, pieces, now })?;
             self.confirm = false;
             self.traffic.sent.body += open.sealed - body;
-            self.traffic.sent.frames += u64::from(!matches!(wrote, Wrote::NoRoom | Wrote::NoCredit));
+            self.traffic.sent.frames += u64::from(!matches!(wrote, Wrote::NoRoom | Wrote::Stopped));
+            if open.out.kept() > kept {
+                self.unarrived += open.out.kept() - kept;
+                self.arrivals.sealed(now, open.out.kept() - kept);
+            }
             match wrote {
                 Wrote::NoRoom => {
                     self.ready.push_front(number);
                     break;
                 }
                 Wrote::Some => self.ready.push_back(number),
-                Wrote::All | Wrote::NoCredit => open.listed = false,
+                Wrote::All | Wrote::Stopped => open.listed = false,
                 Wrote::Last => {
-                    self.finished.push((number, open.tally()));
-                    self.exchanges.remove(&number);
                     self.idle_since = now;
+                    if let Some(ended) = self.exchanges.remove(&number) {
+                        self.sealed_last(number, ended, now);
+                    }
                     continue;
                 }
             }
@@ -112,11 +122,28 @@ impl Connection {
             }
         }
         self.fill_control(out, text);
+        if out.len() > text
+            && let Some(token) = self.arrivals.ask(now, false)
+        {
+            self.control.push_back((kind::PING, 0, None, Ping { token, silence: 0 }.encode()));
+            self.fill_control(out, text);
+        }
         if core::mem::take(&mut self.confirm) {
             let _ = put_small(out, text, kind::PING, 0, None, &Ping { token: [0; 8], silence: 0 }.encode());
             self.traffic.sent.frames += 1;
         }
         Ok(())
+    }
+
+    /// The last frame of an exchange was sealed. If it can be asked for once more, it is kept until it is known to have arrived.
+    fn sealed_last(&mut self, number: u32, ended: Exchange, now: Duration) {
+        self.finished.push((number, ended.tally()));
+        if ended.is_resumable() && ended.out.kept() > 0 {
+            self.arrivals.sealed(now, ENDED_COST);
+            self.settling.insert(number, ended);
+        } else {
+            self.settled.push(number);
+        }
     }
 
     /// Puts what is about the session, and says whether all of it fitted. Our own GOAWAY does not overtake a REQUEST that was

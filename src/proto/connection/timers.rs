@@ -11,9 +11,12 @@ use super::{
 };
 
 impl Connection {
-    const fn keep_alive(&self) -> Duration {
+    /// How long silence is taken for nothing. A client that waits for an answer finds out sooner, and keeps what is between it and the
+    /// server from forgetting the connection while a model thinks.
+    fn keep_alive(&self) -> Duration {
         match &self.config {
-            Config::Client(config) => config.keep_alive,
+            Config::Client(config) if self.exchanges.is_empty() => config.keep_alive,
+            Config::Client(config) => config.keep_alive / 2,
             Config::Server(config) => config.keep_alive,
         }
     }
@@ -33,7 +36,7 @@ impl Connection {
             Stage::Closed => None,
             Stage::Open => {
                 let alive = self.pinged.unwrap_or(self.heard) + self.keep_alive();
-                Some(self.idle_deadline().map_or(alive, |idle| idle.min(alive)))
+                [Some(alive), self.idle_deadline(), self.arrivals.due()].into_iter().flatten().min()
             }
             _ => Some(self.hello_deadline),
         }
@@ -54,6 +57,9 @@ impl Connection {
                 } else if self.pinged.is_none() && now >= self.heard + keep_alive {
                     self.pinged = Some(now);
                     self.control.push_back((kind::PING, 0, None, Ping { token: [1; 8], silence: 0 }.encode()));
+                }
+                if let Some(token) = self.arrivals.ask(now, true) {
+                    self.control.push_back((kind::PING, 0, None, Ping { token, silence: 0 }.encode()));
                 }
             }
             Stage::Discarding if now >= self.hello_deadline => self.close(Closed::Done),

@@ -32,6 +32,18 @@ impl Clients {
     }
 }
 
+/// What becomes of a client's requests when their session is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCut {
+    /// Their upstreams are read on, for some time, and the client may come back for them.
+    Hold,
+    /// They end at once.
+    Cancel,
+    /// As `hold`, and an answer that is still on its way is read to its end however long it takes.
+    Finish,
+}
+
 /// What a client may do.
 #[derive(Clone, Debug)]
 pub struct ClientRule {
@@ -51,6 +63,8 @@ pub struct ClientRule {
     pub models: Option<Models>,
     /// Largest request body, bytes, beside the server's limit.
     pub upload_bytes: u64,
+    /// What becomes of its requests when their session is cut.
+    pub on_cut: OnCut,
 }
 
 impl Default for ClientRule {
@@ -64,6 +78,7 @@ impl Default for ClientRule {
             origins: None,
             models: None,
             upload_bytes: u64::MAX,
+            on_cut: OnCut::Hold,
         }
     }
 }
@@ -80,6 +95,7 @@ pub(super) struct ClientFile {
     origins: Option<Vec<String>>,
     models: Option<Vec<String>>,
     upload_bytes: Option<u64>,
+    on_cut: Option<OnCut>,
 }
 
 impl ClientFile {
@@ -103,6 +119,7 @@ impl ClientFile {
                 None => base.models.clone(),
             },
             upload_bytes: self.upload_bytes.unwrap_or(base.upload_bytes),
+            on_cut: self.on_cut.unwrap_or(base.on_cut),
         };
         if rule.burst == 0 {
             return Err(wrong("burst must be at least 1".into()));

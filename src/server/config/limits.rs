@@ -41,6 +41,12 @@ pub struct Limits {
     pub inspect_bytes: u64,
     /// Bytes of bodies that wait in the server, in all, beyond which no new request is taken.
     pub memory_bytes: usize,
+    /// Time for which requests are held whose session was cut; 0: they end with it.
+    pub hold_seconds: f64,
+    /// What is kept of an answer until it is known to have arrived, bytes: beyond it, the upstream of one that is held is read no further.
+    pub hold_exchange_bytes: usize,
+    /// What is held of requests whose session was cut, in all, bytes: beyond it, the oldest end.
+    pub hold_bytes: usize,
 }
 
 impl Default for Limits {
@@ -61,6 +67,9 @@ impl Default for Limits {
             buffered_bytes: 8 << 20,
             inspect_bytes: 32 << 20,
             memory_bytes: 1 << 30,
+            hold_seconds: limits::HOLD.as_secs_f64(),
+            hold_exchange_bytes: limits::KEEP,
+            hold_bytes: 256 << 20,
         }
     }
 }
@@ -96,6 +105,11 @@ durations! {
 }
 
 impl Limits {
+    /// Time for which requests are held whose session was cut; zero: they end with it.
+    pub fn hold(&self) -> Duration {
+        Duration::from_secs_f64(self.hold_seconds)
+    }
+
     pub(in crate::server) fn check(&self) -> Result<(), ConfigError> {
         self.check_times()?;
         let credit = limits::CREDIT_MIN..=limits::CREDIT_MAX;
@@ -106,6 +120,8 @@ impl Limits {
             ("limits.memory_bytes", self.memory_bytes > 0, "at least 1"),
             ("limits.exchanges", (1..=limits::EXCHANGES_MAX).contains(&self.exchanges.into()), "1 to 65536"),
             ("limits.buffered_bytes", self.buffered_bytes <= VARINT_MAX, "at most 4611686018427387903"),
+            ("limits.hold_seconds", (0.0..=86_400.0).contains(&self.hold_seconds), "0 to 86400"),
+            ("limits.hold_exchange_bytes", (65_536..=1 << 30).contains(&self.hold_exchange_bytes), "65536 to 1073741824"),
             ("limits.upload_credit", credit.contains(&self.upload_credit), "16448 to 1073741824"),
         ];
         match in_range.into_iter().find(|(_, fine, _)| !fine) {

@@ -15,6 +15,7 @@ use std::{
     net::SocketAddr,
     num::NonZero,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Deserialize;
@@ -39,7 +40,7 @@ use self::{
 use super::guard::origins::Origins;
 use crate::{
     http::policy::Rules,
-    proto::{Profile, frame::Policy},
+    proto::{Profile, frame::Policy, limits::NODE_NAME},
 };
 
 /// More threads than any machine has use for.
@@ -77,6 +78,8 @@ pub struct Config {
     pub clients: Clients,
     /// Bounds on everything that a peer controls.
     pub limits: Limits,
+    /// Name of this node among several, at most 64 bytes.
+    pub node: Option<Arc<str>>,
 }
 
 impl Default for Config {
@@ -102,6 +105,7 @@ struct File {
     origin: Vec<OriginFile>,
     dns: Dns,
     limits: Limits,
+    node: Option<String>,
     admin: AdminFile,
 }
 
@@ -122,6 +126,9 @@ impl TryFrom<File> for Config {
 
     fn try_from(file: File) -> Result<Self, ConfigError> {
         file.limits.check()?;
+        if file.node.as_ref().is_some_and(|name| name.is_empty() || name.len() > NODE_NAME) {
+            return Err(ConfigError::Range("node", "1 to 64 bytes"));
+        }
         Ok(Self {
             listen: file.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 50051))),
             proxies: file.proxy_protocol.try_into()?,
@@ -140,6 +147,7 @@ impl TryFrom<File> for Config {
             response_headers: file.response_headers.rules("response_headers")?,
             clients: clients::clients(file.client)?,
             limits: file.limits,
+            node: file.node.map(Into::into),
         })
     }
 }

@@ -13,6 +13,7 @@ fn the_example_shows_every_default() {
     assert!(EXAMPLE.contains("\n[admin]\n") && EXAMPLE.contains(&admin), "the example lacks [admin]");
     assert!(EXAMPLE.contains("\n[proxy_protocol]\n") && example.proxies == default.proxies);
     assert!(EXAMPLE.contains("\n# workers = "), "the example lacks workers");
+    assert!(EXAMPLE.contains("\n# node = "), "the example lacks node");
     assert_eq!(format!("{:?}", example.origins.list()), format!("{:?}", default.origins.list()));
     assert_eq!(example.dns, default.dns);
     assert_eq!((example.profile, example.headers), (default.profile, default.headers));

@@ -19,11 +19,32 @@ impl Metrics {
         families.extend(of_exchanges(&sums));
         families.extend(of_traffic(&sums));
         families.extend(of_times(&sums));
+        families.extend(self.of_holds());
         families.extend(self.of_memory());
         families.extend(self.of_program());
         #[cfg(target_os = "linux")]
         families.extend(super::process::families());
         families
+    }
+
+    fn of_holds(&self) -> [Family; 2] {
+        let (resumed, gone) = self.holds.returns();
+        [
+            Family::counter(
+                "xllm_resumes",
+                "xllm.resumes",
+                Unit::None,
+                "How often a client came back for a request whose session was cut; with result `gone` there was nothing left to go on with.",
+                by("result", [("resumed", resumed), ("gone", gone)]),
+            ),
+            Family::gauge(
+                "xllm_held",
+                "xllm.held",
+                Unit::Bytes,
+                "What is held for clients that may come back (twice a second).",
+                one(self.holds.held() as u64),
+            ),
+        ]
     }
 
     fn of_memory(&self) -> [Family; 2] {

@@ -41,7 +41,7 @@ use self::{
     names::Names,
     shard::{CLIENTS, HOSTS, Shard},
 };
-use super::{config::Limits, memory::Memory};
+use super::{config::Limits, holds::Holds, memory::Memory};
 use crate::log::Lines;
 
 /// Whether the server takes sessions.
@@ -72,11 +72,12 @@ pub struct Metrics {
     /// When the configuration that is in force was read, milliseconds since 1970.
     reloaded: AtomicU64,
     memory: Arc<Memory>,
+    holds: Arc<Holds>,
     log: OnceLock<Lines>,
 }
 
 impl Metrics {
-    pub(super) fn new(limits: &Limits, memory: Arc<Memory>) -> Arc<Self> {
+    pub(super) fn new(limits: &Limits, memory: Arc<Memory>, holds: Arc<Holds>) -> Arc<Self> {
         let metrics = Self {
             started: SystemTime::now(),
             shards: Mutex::default(),
@@ -89,6 +90,7 @@ impl Metrics {
             failed_reloads: Count::default(),
             reloaded: AtomicU64::new(unix_ms(SystemTime::now())),
             memory,
+            holds,
             log: OnceLock::new(),
         };
         metrics.limit(limits);

@@ -12,6 +12,7 @@ use self::{passed::Passed, relayed::Relayed};
 use super::{
     Server,
     guests::{Guest, Taken},
+    holds::Registered,
     memory::Whole,
     metrics::{self, Outcome},
     upload::Progress,
@@ -58,11 +59,10 @@ pub(super) async fn relay(
     held: Held,
     client: Arc<Guest>,
     (counted, meter): (Taken, metrics::Exchange),
-    exchange: Exchange,
+    (exchange, known): (Arc<Exchange>, Registered),
     mut request: Box<Request>,
 ) {
     let number = exchange.number();
-    let exchange = Arc::new(exchange);
     let mut account = Account { host: String::new(), status: None, bytes: 0, pieces: 0, meter };
     let (result, cancelled) = {
         let attempt = pin!(attempt(&server, held.worker(), &client, &exchange, &mut request, &mut account));
@@ -105,6 +105,11 @@ pub(super) async fn relay(
     );
     meter.ended(outcome, &tally);
     drop(counted);
+    // Its client may come back for the last of it. This task is large, and would stay so.
+    held.worker().runtime().spawn(async move {
+        exchange.settled().await;
+        drop(known);
+    });
 }
 
 /// A method is the client's text: only one that travels is shown.

@@ -80,6 +80,9 @@ pub enum SetUpError {
     /// The configured DNS servers cannot be asked.
     #[error("cannot set up the DNS servers of the configuration: {0}")]
     Dns(String),
+    /// Nothing can be kept secret without it.
+    #[error("the operating system gives no randomness")]
+    NoRandomness,
 }
 
 /// The HTTP clients of all workers, each of which has its own. When this is dropped, so are the connections that wait to be used again,

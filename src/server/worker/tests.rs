@@ -4,7 +4,7 @@ use super::*;
 use crate::server::{config::Config, memory::Memory, metrics::Metrics};
 
 fn workers() -> [Arc<Worker>; 3] {
-    let metrics = Metrics::new(&Config::default().limits, Arc::<Memory>::default());
+    let metrics = Metrics::new(&Config::default().limits, Arc::<Memory>::default(), Arc::default());
     [0, 1, 2].map(|number| Worker::new(number, &Place::here(), metrics.meter()))
 }
 
@@ -93,7 +93,7 @@ fn a_rest_counts_while_it_lasts_and_after() {
 #[test]
 fn a_thread_that_works_all_the_time_is_seen_to() {
     let threads = Workers::start(NonZero::new(2)).expect("threads");
-    let metrics = Metrics::new(&Config::default().limits, Arc::<Memory>::default());
+    let metrics = Metrics::new(&Config::default().limits, Arc::<Memory>::default(), Arc::default());
     let workers: Vec<_> =
         (0..).zip(threads.places()).map(|(number, place)| Worker::new(number, place, metrics.meter())).collect();
     let stop = Arc::new(AtomicBool::new(false));

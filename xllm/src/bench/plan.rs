@@ -114,7 +114,7 @@ impl Plan {
 
     fn lane(&self, route: Route, mut requests: Vec<Ready>) -> Result<Lane, Failure> {
         let transport = match (route, &self.proxy) {
-            (Route::Proxied, Some((url, key))) => Transport::proxy(url, key)?,
+            (Route::Proxied, Some((url, key))) => Transport::proxy(url, key, &[])?,
             _ => Transport::direct()?,
         };
         if route == Route::Proxied && self.timings {

@@ -29,7 +29,7 @@ pub(super) fn way(args: &BenchArgs, config: &Config, env: &Env, stage: Option<&S
         verbose: args.connection.verbose,
     };
     let proxy = match options::route(&connection, config, env)? {
-        options::Route::Proxy { url, key } => Some((url, key)),
+        options::Route::Proxy { url, key, .. } => Some((url, key)),
         options::Route::Direct if args.direct_only => None,
         options::Route::Direct => {
             return Err(Failure::usage("there is no proxy to measure").remedy(

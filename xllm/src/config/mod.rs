@@ -104,6 +104,8 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
     pub(crate) global: Global,
     pub(crate) gateway: Gateway,
+    /// `[nodes]`: of several proxies behind `proxy_url`, where each can be reached by itself.
+    pub(crate) nodes: Vec<(String, Text)>,
     pub(crate) providers: Vec<Provider>,
     pub(crate) aliases: Vec<Alias>,
 }
@@ -133,6 +135,7 @@ impl Config {
         if let Some(table) = root.table("gateway")? {
             config.gateway = gateway(table)?;
         }
+        config.nodes = root.map("nodes")?;
         if let Some(table) = root.table("models")? {
             let source = table.source;
             for (name, line, value) in table.into_entries() {

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &DemoArgs, env: &Env) -> Result<Exit, Failure> {
     let plan = plan(&stage, &tap, &prompt)?;
     let mut out = Output::of_process(plan.show, false, env);
     out.notice("a mock provider, a relay with fresh keys and a wire-tap between, all on this machine; no key, no network");
-    let relayed = Transport::proxy(&tap.url(), &stage.credential)?;
+    let relayed = Transport::proxy(&tap.url(), &stage.credential, &[])?;
     let exit = chat::run(&plan, &relayed, &mut out).await?;
     if exit != Exit::Ok {
         return Ok(exit);
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: &DemoArgs, env: &Env) -> Result<Exit, Failure> {
     let seen = tap.seen();
 
     let said = measure::said(&plan).await?;
-    let untapped = Transport::proxy(&stage.relay.to_string(), &stage.credential)?;
+    let untapped = Transport::proxy(&stage.relay.to_string(), &stage.credential, &[])?;
     out.spin("measuring: relayed and direct in turn");
     let pairs = out.waiting(measure::pairs(&untapped, &plan)).await?;
     out.finish().map_err(|error| Failure::usage(format!("cannot write: {error}")))?;
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &DemoArgs, env: &Env) -> Result<Exit, Failure> {
 fn plan(stage: &Stage, tap: &Tap, prompt: &str) -> Result<Plan, Failure> {
     Ok(Plan {
         target: stage.target()?,
-        route: Route::Proxy { url: tap.url(), key: stage.credential.clone() },
+        route: Route::Proxy { url: tap.url(), key: stage.credential.clone(), nodes: Vec::new() },
         ask: Ask { system: None, parts: vec![Part::Text(prompt.to_owned())], extra: Vec::new(), stream: true, usage: false },
         show: Show { stream: true, json: false, raw: false, usage: false },
         warnings: Vec::new(),

@@ -76,6 +76,7 @@ mod tests {
                 unix_ms,
                 node: None,
                 hold: 0,
+                instance: None,
             },
             at: UNIX_EPOCH + Duration::from_secs(1000),
         };

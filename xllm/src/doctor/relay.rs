@@ -14,7 +14,7 @@ use xllm_proxy::{
 };
 
 use super::{check::Check, span::span};
-use crate::{credential, exit::Failure, secret::Secret};
+use crate::{exit::Failure, secret::Secret, transport};
 
 pub(super) const PROXY: &str = "proxy";
 pub(super) const HANDSHAKE: &str = "handshake";
@@ -77,11 +77,8 @@ async fn connect(url: &str, patience: Duration) -> Result<String, Failure> {
 
 /// Whether the proxy accepts the key.
 pub(super) async fn greet(url: &str, key: &Secret, patience: Duration) -> (Check, Option<Greeted>) {
-    let client = credential::parse(key).and_then(|credential| {
-        // No more patient than a chat is, or what works here would not work there.
-        let builder = Client::builder(url, credential).map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(builder.connect_time(patience.min(HELLO_TIME)).build())
-    });
+    // No more patient than a chat is, or what works here would not work there.
+    let client = transport::builder(url, key, &[]).map(|builder| builder.connect_time(patience.min(HELLO_TIME)).build());
     let client = match client {
         Ok(client) => client,
         Err(failure) => return (Check::failed(HANDSHAKE, failure), None),

@@ -43,10 +43,10 @@ use xllm_proxy::{
 use crate::{
     args::GatewayArgs,
     config::Config,
-    credential,
     env::Env,
     exit::{Exit, Failure},
     signals::Signals,
+    transport,
 };
 use guard::Guard;
 use relay::Gateway;
@@ -66,11 +66,8 @@ pub(crate) async fn run(args: &GatewayArgs, config: &Config, env: &Env, log: &mu
     let settings = Settings::new(args, config, env)?;
     let log = log.insert(start_log(args, env));
     settings.remarks.iter().for_each(|remark| warn!("{remark}"));
-    let client = Client::builder(&settings.proxy_url, credential::parse(&settings.proxy_key)?)
-        .map_err(|error| Failure::usage(error.to_string()))?
-        .patience(settings.wait)
-        .warm(true)
-        .build();
+    let client = transport::builder(&settings.proxy_url, &settings.proxy_key, &settings.nodes)?;
+    let client = client.patience(settings.wait).warm(true).build();
     let listener = bind(settings.listen)?;
     let address = listener.local_addr().map_err(|error| Failure::usage(format!("cannot listen: {error}")))?;
     greet(&client, &settings.proxy_url).await?;

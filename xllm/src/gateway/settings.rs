@@ -37,6 +37,7 @@ const LINKED: [(&str, &str, &str, Shape); 3] = [
 pub(super) struct Settings {
     pub(super) proxy_url: String,
     pub(super) proxy_key: Secret,
+    pub(super) nodes: Vec<(String, String)>,
     pub(super) listen: SocketAddr,
     pub(super) guard: Guard,
     pub(super) headers: Headers,
@@ -49,7 +50,7 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(args: &GatewayArgs, config: &Config, env: &Env) -> Result<Self, Failure> {
-        let Route::Proxy { url: proxy_url, key: proxy_key } = route(&args.connection, config, env)? else {
+        let Route::Proxy { url: proxy_url, key: proxy_key, nodes } = route(&args.connection, config, env)? else {
             return Err(Failure::usage("the gateway is the way through a proxy, and no proxy is set")
                 .remedy("set proxy_url in [global] of the configuration (xllm --init writes one), or use --proxy-url"));
         };
@@ -74,6 +75,7 @@ impl Settings {
         Ok(Self {
             proxy_url,
             proxy_key,
+            nodes,
             listen,
             guard: guard(listen, args, token)?,
             headers: Headers::new(policy, &file.request_headers, &file.response_headers)?,

@@ -9,6 +9,7 @@ mod headers;
 mod heartbeat;
 mod keys;
 mod log;
+mod outlive;
 mod program;
 mod refusals;
 mod routes;

@@ -1,5 +1,7 @@
 //! Warm sessions, and how requests are spread over them.
 
+mod back;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,8 +18,9 @@ use tracing::{debug, info, warn};
 use super::{
     Builder, Error,
     backoff::{BACKOFF, BACKOFF_WAITED_FOR, BACKOFF_WARM, Failures, backoff, jitter},
-    connect::{Ready, connect},
+    connect::{ProxyUrl, Ready, Wires, connect},
 };
+use crate::driver::Exchange;
 
 /// Requests under way in a session beyond which the next one opens another: about where one core's sealing becomes the
 /// limit.
@@ -27,6 +30,26 @@ const SPREAD: usize = 64;
 const RETIRE: Duration = Duration::from_secs(10);
 /// How long after a failure no second session is tried.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// Which session is wanted.
+struct Want<'a> {
+    /// How long it is waited for.
+    patience: Duration,
+    /// Where another one is opened, if not where all are.
+    route: Option<&'a ProxyUrl>,
+    /// Of those that are up, these will do.
+    fits: &'a (dyn Fn(&Ready) -> bool + Sync),
+    /// And these are better.
+    prefers: &'a (dyn Fn(&Ready) -> bool + Sync),
+}
+
+impl Want<'_> {
+    /// Any, waited for for so long.
+    const fn any(patience: Duration) -> Self {
+        Self { patience, route: None, fits: &|_| true, prefers: &|_| true }
+    }
+}
+
 /// The sessions of a client and its clones. They end when it is dropped, and so does all that works for it.
 #[derive(Debug)]
 pub(super) struct Pool(Arc<Inner>);
@@ -42,6 +65,8 @@ struct Inner {
     changed: watch::Sender<()>,
     /// Told when a session takes another request.
     free: Arc<Notify>,
+    /// The moment that all sessions call zero: exchanges go from one to another.
+    epoch: Instant,
     /// Ends the tasks that connect.
     over: CancellationToken,
     tasks: TaskTracker,
@@ -58,9 +83,10 @@ struct Known {
 
 impl Known {
     /// The least busy session that takes requests, and how busy it is.
-    fn least_busy(&self) -> Option<(usize, &Ready)> {
-        let usable = self.sessions.iter().filter(|ready| !ready.session.is_draining());
-        usable.map(|ready| (ready.session.open_exchanges(), ready)).min_by_key(|(load, _)| *load)
+    fn least_busy(&self, want: &Want<'_>) -> Option<(usize, &Ready)> {
+        let usable = self.sessions.iter().filter(|ready| !ready.session.is_draining() && (want.fits)(ready));
+        let loads = usable.map(|ready| (ready.session.open_exchanges(), ready));
+        loads.min_by_key(|(load, ready)| (!(want.prefers)(ready), *load))
     }
 
     /// Forgets what is over, and ends what has been idle for nearly as long as the server allows.
@@ -76,7 +102,7 @@ impl Known {
 
     /// Whether another session would help, and can be had.
     fn wants_another(&self, most: usize) -> bool {
-        let Some((load, _)) = self.least_busy() else { return false };
+        let Some((load, _)) = self.least_busy(&Want::any(Duration::ZERO)) else { return false };
         let usable = self.sessions.iter().filter(|ready| !ready.session.is_draining()).count();
         let failed_lately = self.failures.last.as_ref().is_some_and(|(when, _)| when.elapsed() < PAUSE);
         load >= SPREAD && usable < most && !failed_lately
@@ -105,6 +131,7 @@ impl Pool {
             connecting: tokio::sync::Mutex::default(),
             changed: watch::Sender::default(),
             free: Arc::default(),
+            epoch: Instant::now(),
             over: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -127,7 +154,7 @@ impl Pool {
     /// that is busy, it serves, while another is opened beside it.
     pub(super) async fn session(&self, arrived: Instant) -> Result<Ready, Error> {
         self.0.keep_warm();
-        self.0.session(arrived).await
+        self.0.session(arrived, &Want::any(self.0.settings.patience)).await
     }
 
     pub(super) async fn close(&self, limit: Duration) {
@@ -148,13 +175,13 @@ impl Inner {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn session(self: &Arc<Self>, arrived: Instant) -> Result<Ready, Error> {
-        let patience = self.settings.patience;
+    async fn session(self: &Arc<Self>, arrived: Instant, want: &Want<'_>) -> Result<Ready, Error> {
+        let patience = want.patience;
         // A moment beyond what the clock can say never comes.
         let deadline = arrived.checked_add(patience);
         let in_time = |moment: Instant| deadline.is_none_or(|deadline| moment < deadline);
         loop {
-            if let Some(ready) = self.pick()? {
+            if let Some(ready) = self.pick(want)? {
                 return Ok(ready);
             }
             let (before, pause) = {
@@ -163,14 +190,14 @@ impl Inner {
             };
             if let Some((due, error)) = pause {
                 let until = if in_time(due) { due } else { deadline.unwrap_or(due) };
-                if let Some(ready) = self.up_by(until).await? {
+                if let Some(ready) = self.up_by(until, want).await? {
                     return Ok(ready);
                 }
                 if !in_time(due) {
                     return Err(self.waited(error, arrived));
                 }
             }
-            match self.attempt(before).await {
+            match self.attempt(before, want).await {
                 Err(error) if !error.may_pass() || patience.is_zero() => return Err(error),
                 Err(error) if !in_time(Instant::now()) => return Err(self.waited(error, arrived)),
                 Err(_) => {}
@@ -184,10 +211,10 @@ impl Inner {
     }
 
     /// A session that comes up until then.
-    async fn up_by(self: &Arc<Self>, until: Instant) -> Result<Option<Ready>, Error> {
+    async fn up_by(self: &Arc<Self>, until: Instant, want: &Want<'_>) -> Result<Option<Ready>, Error> {
         let mut changes = self.changed.subscribe();
         loop {
-            if let Some(ready) = self.pick()? {
+            if let Some(ready) = self.pick(want)? {
                 return Ok(Some(ready));
             }
             if timeout_at(until, changes.changed()).await.is_err() {
@@ -196,13 +223,13 @@ impl Inner {
         }
     }
 
-    fn pick(self: &Arc<Self>) -> Result<Option<Ready>, Error> {
+    fn pick(self: &Arc<Self>, want: &Want<'_>) -> Result<Option<Ready>, Error> {
         let mut known = self.known();
         if known.closed {
             return Err(Error::closed());
         }
         known.tidy();
-        let Some((_, ready)) = known.least_busy() else { return Ok(None) };
+        let Some((_, ready)) = known.least_busy(want) else { return Ok(None) };
         let ready = ready.clone();
         if known.wants_another(self.settings.sessions) {
             let pool = self.clone();
@@ -211,7 +238,7 @@ impl Inner {
                 if let Ok(_one) = pool.connecting.try_lock()
                     && pool.known().wants_another(pool.settings.sessions)
                 {
-                    let _ = pool.connect().await;
+                    let _ = pool.connect(None).await;
                 }
             }));
         }
@@ -220,20 +247,31 @@ impl Inner {
 
     /// What came of the attempt that ended since there were `before` failures, or comes of the one under way, or of a new
     /// one.
-    async fn attempt(self: &Arc<Self>, before: u64) -> Result<Ready, Error> {
+    async fn attempt(self: &Arc<Self>, before: u64, want: &Want<'_>) -> Result<Ready, Error> {
         let _one = self.connecting.lock().await;
-        if let Some(ready) = self.pick()? {
+        if let Some(ready) = self.pick(want)? {
             return Ok(ready);
         }
         if let Some(error) = self.known().failures.since(before) {
             return Err(error);
         }
-        self.connect().await
+        self.connect(want.route).await
     }
 
-    /// Opens a session. `connecting` must be held.
-    async fn connect(&self) -> Result<Ready, Error> {
-        let outcome = connect(&self.settings, &self.tasks, &self.changed, &self.free).await;
+    /// Opens a session, there or where all are. `connecting` must be held.
+    async fn connect(self: &Arc<Self>, route: Option<&ProxyUrl>) -> Result<Ready, Error> {
+        let pool = Arc::downgrade(self);
+        let wires = Wires {
+            tasks: &self.tasks,
+            epoch: self.epoch,
+            changed: &self.changed,
+            free: &self.free,
+            adrift: Box::new(move |exchange, gone| match pool.upgrade() {
+                Some(pool) => pool.bring_back(exchange, gone),
+                None => exchange.lose("this client was dropped".into()),
+            }),
+        };
+        let outcome = connect(&self.settings, route.unwrap_or(&self.settings.proxy), wires).await;
         let mut known = self.known();
         match outcome {
             Ok(ready) if known.closed => {
@@ -251,6 +289,12 @@ impl Inner {
             }
             Err(error) => Err(known.fail(error)),
         }
+    }
+
+    /// Has an exchange go on whose session is over, or has nothing of it.
+    fn bring_back(self: &Arc<Self>, exchange: Arc<Exchange>, gone: bool) {
+        let task = back::bring_back(self.clone(), exchange, gone);
+        self.tasks.spawn(self.over.clone().run_until_cancelled_owned(task));
     }
 
     /// Starts the task that keeps a session up, if one is wanted and does not run. It could not be started earlier: a
@@ -288,7 +332,7 @@ impl Inner {
                 while self.rest().is_none() && timeout_at(due, changes.changed()).await.is_ok() {}
             }
             let before = self.known().failures.count;
-            if let Err(error) = self.attempt(before).await {
+            if let Err(error) = self.attempt(before, &Want::any(Duration::ZERO)).await {
                 if self.over.is_cancelled() {
                     return;
                 }

@@ -1,14 +1,17 @@
 //! One exchange: what may come next, in which order, and how much (sections 5.2 to 5.5 and 5.12).
 
-use core::{fmt, time::Duration};
-use std::collections::VecDeque;
+mod outbound;
+
+use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use self::outbound::{Out, Outbound};
 use super::{
     error::{Code, Error},
-    frame::{self, BodyEnd, BodyLength, End, Headers, Mode, Receipt, Response, Stamps, is_bodiless, kind},
-    limits::{CREDIT_MAX, FRAME_COST, HEAD, RECORD_PLAINTEXT, SEND_QUEUE},
+    frame::{self, BodyEnd, BodyLength, End, Headers, Mode, Receipt, Response, Resume, Resumed, Stamps, is_bodiless, kind},
+    limits::{CREDIT_MAX, CREDIT_MIN, FRAME_COST, HEAD, RECORD_PLAINTEXT},
+    role::Role,
     tally::Tally,
     wire::{put_varint, varint, varint_len},
 };
@@ -19,29 +22,6 @@ const SPLIT_MIN: usize = 4096;
 /// More than an END's count and receipt ever take, bytes.
 const RECEIPT: usize = 128;
 
-/// What waits to be sealed.
-enum Out {
-    /// A frame without a place in the response.
-    Plain(u8, Bytes),
-    /// RESPONSE or ERROR: takes the next place.
-    Sequenced(u8, Bytes),
-    /// A piece of a body, and when it was given to us.
-    Piece(Bytes, Duration),
-    /// END; its head is made when it is sealed, so that the receipt is true.
-    End(Headers),
-}
-
-/// Shows sizes alone: heads hold keys, and pieces what is said.
-impl fmt::Debug for Out {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Plain(kind, bytes) | Self::Sequenced(kind, bytes) => write!(f, "Frame(type {kind}, {} bytes)", bytes.len()),
-            Self::Piece(bytes, _) => write!(f, "Piece({} bytes)", bytes.len()),
-            Self::End(_) => f.write_str("End"),
-        }
-    }
-}
-
 /// What came of the attempt to put a frame into a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrote {
@@ -51,69 +31,23 @@ pub(super) enum Wrote {
     All,
     /// None: it wants a record of its own.
     NoRoom,
-    /// None: the peer has to give credit first.
-    NoCredit,
+    /// None: the peer has to say something first, mostly to give credit.
+    Stopped,
     /// One frame, the last of the exchange.
     Last,
 }
 
-/// The sending half.
+/// Where a frame goes that is put into a record.
 #[derive(Debug)]
-pub(super) struct Outbound {
-    queue: VecDeque<Out>,
-    /// Cost of the pieces in the queue.
-    queued: usize,
-    credit: u64,
-    seq: u64,
-    /// Body bytes that the program gave.
-    total: u64,
-    /// The program was told to wait, and is owed a word when there is room.
-    waiting: bool,
-}
-
-impl Outbound {
-    const fn new(credit: u64) -> Self {
-        Self { queue: VecDeque::new(), queued: 0, credit, seq: 0, total: 0, waiting: false }
-    }
-
-    pub(super) fn has_room(&mut self) -> bool {
-        self.waiting |= self.queued >= SEND_QUEUE;
-        !self.waiting
-    }
-
-    /// Whether the program should be told, once, that there is room again.
-    pub(super) fn take_room(&mut self) -> bool {
-        let room = self.waiting && self.queued <= SEND_QUEUE / 2;
-        self.waiting &= !room;
-        room
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    pub(super) const fn queued(&self) -> usize {
-        self.queued
-    }
-
-    pub(super) fn add_credit(&mut self, amount: u64) -> Result<(), Error> {
-        self.credit += amount;
-        if self.credit > CREDIT_MAX {
-            return Err(Error::Misbehaved(Code::CreditExceeded, "more credit than there can be"));
-        }
-        Ok(())
-    }
-
-    fn push_piece(&mut self, bytes: Bytes, now: Duration) {
-        self.queued += bytes.len() + FRAME_COST;
-        self.queue.push_back(Out::Piece(bytes, now));
-    }
-
-    /// Forgets what was not sealed yet; a REQUEST stays, so that the numbers on the wire have no gap.
-    fn clear(&mut self) {
-        self.queue.retain(|out| matches!(out, Out::Plain(kind::REQUEST, _)));
-        self.queued = 0;
-    }
+pub(super) struct Place<'a> {
+    pub(super) out: &'a mut BytesMut,
+    /// Plaintext bytes that are left of the record.
+    pub(super) room: usize,
+    /// The next PING whose PONG will say that it has arrived.
+    pub(super) ping: u32,
+    /// Whether a piece of a body may go out.
+    pub(super) pieces: bool,
+    pub(super) now: Duration,
 }
 
 /// How far the response is.
@@ -183,6 +117,9 @@ impl Inbound {
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Exchange {
+    /// Names it beyond its session.
+    id: [u8; 16],
+    role: Role,
     pub(super) out: Outbound,
     inbound: Inbound,
     reply: Reply,
@@ -207,6 +144,17 @@ pub(super) struct Exchange {
     /// DATA or BODY frames that were sealed, and the bytes of bodies in them.
     frames: u64,
     pub(super) sealed: u64,
+    /// Whether it can go on in another session.
+    resumable: bool,
+    /// Server: it came from another session; the end of its upload may come once more.
+    resumed: bool,
+    /// Client: the head of its REQUEST, until the server is known to have it.
+    head: Option<Bytes>,
+    /// Client: it was asked anew, in another session.
+    again: bool,
+    /// Client: its REQUEST was sealed, and all of the request.
+    sent: bool,
+    asked: bool,
 }
 
 fn micros(since: Duration, now: Duration) -> u64 {
@@ -214,10 +162,19 @@ fn micros(since: Duration, now: Duration) -> u64 {
 }
 
 impl Exchange {
-    /// `out_credit` is what the peer allows us, `window` what we allow the peer.
-    pub(super) fn new(request: &frame::Request, out_credit: u64, window: u64, now: Duration) -> Self {
+    /// `out_credit` is what the peer allows us, `window` what we allow the peer. What was sealed is kept up to a cost of `keep`, for
+    /// another session; 0: it ends with this one.
+    pub(super) fn new(
+        role: Role,
+        request: &frame::Request,
+        (out_credit, window): (u64, u64),
+        keep: usize,
+        now: Duration,
+    ) -> Self {
         Self {
-            out: Outbound::new(out_credit),
+            id: request.id,
+            role,
+            out: Outbound::new(out_credit, role == Role::Server, keep),
             inbound: Inbound::new(window),
             reply: Reply::Awaited,
             upload: Upload::new(request.body),
@@ -234,13 +191,94 @@ impl Exchange {
             whole: false,
             frames: 0,
             sealed: 0,
+            resumable: keep > 0,
+            resumed: false,
+            head: None,
+            again: false,
+            sent: false,
+            asked: false,
         }
+    }
+
+    /// Whether it can go on in another session.
+    pub(super) const fn is_resumable(&self) -> bool {
+        self.resumable && !self.draining
+    }
+
+    /// It ends with its session.
+    pub(super) const fn is_not_resumable(&mut self) {
+        self.resumable = false;
     }
 
     // --- the client's side ---
 
     pub(super) fn push_request(&mut self, head: Bytes) {
+        self.head = self.resumable.then(|| head.clone());
         self.out.queue.push_back(Out::Plain(kind::REQUEST, head));
+    }
+
+    /// Comes back for it in another session. What was not received is sent when the server has said what it has.
+    pub(super) fn push_resume(&mut self) {
+        // What came of the peer's frames counts, and so does what we gave it to send.
+        let credit = (self.inbound.credit + core::mem::take(&mut self.inbound.owed)).clamp(CREDIT_MIN, CREDIT_MAX);
+        self.inbound.credit = credit;
+        self.enter_session();
+        let resume = Resume { id: self.id, next: self.inbound.next, credit };
+        self.out.begin_anew(Out::Plain(kind::RESUME, resume.encode()));
+    }
+
+    /// Asks anew in another session, where the server has nothing of it.
+    pub(super) fn push_request_again(&mut self, credit: u64) {
+        let Some(head) = self.head.clone() else { return };
+        self.out.credit = credit;
+        self.again = true;
+        self.enter_session();
+        self.out.begin_anew(Out::Plain(kind::REQUEST, head));
+    }
+
+    /// Whether all of the request is still here, and nothing of an answer has come.
+    pub(super) const fn can_ask_again(&self) -> bool {
+        self.head.is_some() && self.inbound.next == 0 && self.out.is_complete()
+    }
+
+    /// Whether all of the request was sealed once. If not, the upstream cannot have had all of it.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.asked
+    }
+
+    pub(super) fn on_resumed(&mut self, resumed: &Resumed) -> Result<(), Error> {
+        if !self.is_resuming() {
+            return Err(Error::violation("an answer to a RESUME that was not sent"));
+        }
+        self.head = None;
+        // One that was cancelled meanwhile has nothing to go on with.
+        let received = if self.draining { 0 } else { resumed.received };
+        self.out.go_on(received, resumed.credit)
+    }
+
+    /// Whether the answer to a RESUME is awaited.
+    pub(super) const fn is_resuming(&self) -> bool {
+        self.out.is_resuming()
+    }
+
+    pub(super) fn on_gone(&self) -> Result<(), Error> {
+        if self.is_resuming() { Ok(()) } else { Err(Error::violation("an answer to a RESUME that was not sent")) }
+    }
+
+    /// Whether it was begun in another session: what this one refuses may go on elsewhere.
+    pub(super) const fn is_from_elsewhere(&self) -> bool {
+        self.is_resuming() || self.again
+    }
+
+    /// Whether this refuses it here alone.
+    pub(super) const fn is_refused_here(&self, code: Code) -> bool {
+        let of_session = matches!(code, Code::DuplicateRequest | Code::ShuttingDown | Code::TooManyExchanges);
+        self.is_resuming() || (self.again && self.can_ask_again() && of_session)
+    }
+
+    /// A frame of the answer may come now.
+    fn check_answered(&self) -> Result<(), Error> {
+        if self.is_resuming() { Err(Error::sequence("a frame before the answer to a RESUME")) } else { Ok(()) }
     }
 
     pub(super) fn push_body(&mut self, bytes: Bytes, now: Duration) -> Result<(), Error> {
@@ -274,12 +312,19 @@ impl Exchange {
         self.out.queue.push_back(Out::Plain(kind::CANCEL, varint(reason.number())));
     }
 
-    /// Whether the REQUEST was not sealed yet.
+    /// Whether a REQUEST of it was ever sealed.
+    pub(super) const fn was_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// Whether the REQUEST is still to be sealed.
     pub(super) fn is_unsent(&self) -> bool {
         matches!(self.out.queue.front(), Some(Out::Plain(kind::REQUEST, _)))
     }
 
     pub(super) fn on_response(&mut self, response: &Response) -> Result<(), Error> {
+        self.check_answered()?;
+        self.head = None;
         if self.reply != Reply::Awaited {
             return Err(Error::sequence("a second response head"));
         }
@@ -295,6 +340,7 @@ impl Exchange {
 
     pub(super) fn on_data(&mut self, seq: u64, mut payload: Bytes) -> Result<(Bytes, Option<Stamps>), Error> {
         let stamps = if self.timings { Some(Stamps::split(&mut payload)?) } else { None };
+        self.check_answered()?;
         if self.reply != Reply::Body {
             return Err(Error::sequence("data before its head"));
         }
@@ -307,6 +353,7 @@ impl Exchange {
     }
 
     pub(super) fn on_end(&mut self, seq: u64, end: &End) -> Result<(), Error> {
+        self.check_answered()?;
         if self.reply != Reply::Body {
             return Err(Error::sequence("an end before its head"));
         }
@@ -318,6 +365,7 @@ impl Exchange {
     }
 
     pub(super) fn on_error(&mut self, seq: u64) -> Result<(), Error> {
+        self.check_answered()?;
         self.inbound.step(seq)
     }
 
@@ -332,13 +380,20 @@ impl Exchange {
         Ok(())
     }
 
-    pub(super) fn on_body_end(&mut self, end: &BodyEnd) -> Result<(), Error> {
-        let Upload::Open(declared) = self.upload else { return Err(Error::violation("a second end of a body")) };
+    /// Says whether it is news.
+    pub(super) fn on_body_end(&mut self, end: &BodyEnd) -> Result<bool, Error> {
+        let (declared, is_news) = match self.upload {
+            Upload::Open(declared) => (declared, true),
+            // What the client does not know to have arrived comes once more.
+            Upload::Done if self.resumed => (None, false),
+            Upload::Done => return Err(Error::violation("a second end of a body")),
+        };
+        self.resumed = false;
         if end.total != self.inbound.total || declared.is_some_and(|length| length != end.total) {
             return Err(Error::violation("a body whose count is not what came"));
         }
         self.upload = Upload::Done;
-        Ok(())
+        Ok(is_news)
     }
 
     pub(super) fn called(&mut self, now: Duration) {
@@ -446,49 +501,82 @@ impl Exchange {
         owed
     }
 
-    /// Puts the next frame into a record of which `used` plaintext bytes are taken.
-    pub(super) fn write(
-        &mut self,
-        number: u32,
-        out: &mut BytesMut,
-        used: usize,
-        server: bool,
-        now: Duration,
-    ) -> Result<Wrote, Error> {
-        let room = RECORD_PLAINTEXT - used;
+    /// The session that it is in now has seen nothing of it.
+    const fn enter_session(&mut self) {
+        (self.listed, self.crediting) = (false, false);
+    }
+
+    /// Server: the place in the response that the next frame has.
+    pub(super) const fn next_place(&self) -> u64 {
+        self.out.seq
+    }
+
+    /// Server: whether what comes from this place of the response on can still be sent.
+    pub(super) fn reaches(&self, place: u64) -> bool {
+        self.resumable && self.out.reaches(place)
+    }
+
+    /// Server: goes on in another session, from this place of the response. Gives what the client has to know of its upload.
+    pub(super) fn resume(&mut self, resume: &Resume) -> Resumed {
+        self.enter_session();
+        self.out.rewind(resume.next, resume.credit);
+        self.resumed = true;
+        self.inbound.credit += core::mem::take(&mut self.inbound.owed);
+        Resumed { received: self.inbound.total, credit: self.inbound.credit }
+    }
+
+    /// Puts the next frame into a record.
+    pub(super) fn write(&mut self, number: u32, place: Place<'_>) -> Result<Wrote, Error> {
+        if self.out.is_empty() {
+            return Ok(Wrote::Stopped);
+        }
         let Some(next) = self.out.queue.pop_front() else { return Ok(Wrote::All) };
-        let last = match next {
+        let seq = self.out.seq;
+        let fits = |size: usize| frame::framed_len(number, size) <= place.room;
+        let last = match &next {
+            Out::Plain(_, payload) if !fits(payload.len()) => None,
             Out::Plain(kind, payload) => {
-                if frame::framed_len(number, payload.len()) > room {
-                    self.out.queue.push_front(Out::Plain(kind, payload));
-                    return Ok(Wrote::NoRoom);
-                }
-                frame::put(out, kind, number, None, &payload);
-                false
+                frame::put(place.out, *kind, number, None, payload);
+                self.sent |= *kind == kind::REQUEST;
+                self.asked |= *kind == kind::BODY_END || (*kind == kind::REQUEST && self.upload == Upload::Done);
+                Some(false)
             }
+            Out::Sequenced(_, payload) if !fits(varint_len(seq) + payload.len()) => None,
             Out::Sequenced(kind, payload) => {
-                if frame::framed_len(number, varint_len(self.out.seq) + payload.len()) > room {
-                    self.out.queue.push_front(Out::Sequenced(kind, payload));
-                    return Ok(Wrote::NoRoom);
-                }
-                frame::put(out, kind, number, Some(self.out.seq), &payload);
-                self.out.seq += 1;
-                kind == kind::ERROR
+                frame::put(place.out, *kind, number, Some(seq), payload);
+                Some(*kind == kind::ERROR)
             }
-            Out::Piece(bytes, arrived) => return Ok(self.write_piece(bytes, arrived, number, out, room, server, now)),
+            Out::Piece(..) if !place.pieces => {
+                self.out.queue.push_front(next);
+                return Ok(Wrote::Stopped);
+            }
+            Out::Piece(..) => {
+                let Out::Piece(bytes, given) = next else { return Err(Error::Misuse("a piece is a piece")) };
+                return Ok(self.write_piece(bytes, given, number, place));
+            }
             Out::End(trailers) => {
-                let receipt = Receipt { end: Some(micros(self.started, now)), ..self.receipt };
-                let end = End { total: self.out.total, trailers, receipt };
-                let head = end.encode()?;
-                if frame::framed_len(number, varint_len(self.out.seq) + head.len()) > room {
-                    self.out.queue.push_front(Out::End(end.trailers));
-                    return Ok(Wrote::NoRoom);
+                let receipt = Receipt { end: Some(micros(self.started, place.now)), ..self.receipt };
+                let head = End { total: self.out.total, trailers: trailers.clone(), receipt }.encode()?;
+                if fits(varint_len(seq) + head.len()) {
+                    frame::put(place.out, kind::END, number, Some(seq), &head);
+                    (self.whole, self.receipt) = (true, receipt);
+                    Some(true)
+                } else {
+                    None
                 }
-                frame::put(out, kind::END, number, Some(self.out.seq), &head);
-                (self.whole, self.receipt) = (true, receipt);
-                true
             }
         };
+        let Some(last) = last else {
+            self.out.queue.push_front(next);
+            return Ok(Wrote::NoRoom);
+        };
+        if self.role == Role::Server {
+            self.out.seq += 1;
+        }
+        // What opens an exchange is made anew in another session.
+        if !matches!(next, Out::Plain(kind::REQUEST | kind::RESUME | kind::CANCEL, _)) {
+            self.out.keep(place.ping, next);
+        }
         Ok(if last {
             Wrote::Last
         } else if self.out.is_empty() {
@@ -498,19 +586,11 @@ impl Exchange {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the hot path takes its context by value")]
-    fn write_piece(
-        &mut self,
-        mut bytes: Bytes,
-        arrived: Duration,
-        number: u32,
-        out: &mut BytesMut,
-        room: usize,
-        server: bool,
-        now: Duration,
-    ) -> Wrote {
+    fn write_piece(&mut self, mut bytes: Bytes, given: Duration, number: u32, place: Place<'_>) -> Wrote {
+        let Place { out, room, ping, now, .. } = place;
+        let server = self.role == Role::Server;
         let stamps =
-            (server && self.timings).then(|| Stamps { arrived: micros(self.started, arrived), held: micros(arrived, now) });
+            (server && self.timings).then(|| Stamps { arrived: micros(self.started, given), held: micros(given, now) });
         let before = if server {
             varint_len(self.out.seq) + stamps.map_or(0, |stamps| varint_len(stamps.arrived) + varint_len(stamps.held))
         } else {
@@ -526,12 +606,12 @@ impl Exchange {
         let wait = if fits < if whole { bytes.len() } else { SPLIT_MIN } {
             Some(Wrote::NoRoom)
         } else if allowed < bytes.len().min(SPLIT_MIN) {
-            Some(Wrote::NoCredit)
+            Some(Wrote::Stopped)
         } else {
             None
         };
         if let Some(wait) = wait {
-            self.out.queue.push_front(Out::Piece(bytes, arrived));
+            self.out.queue.push_front(Out::Piece(bytes, given));
             return wait;
         }
         let take = bytes.len().min(fits).min(allowed);
@@ -548,14 +628,15 @@ impl Exchange {
                 put_varint(out, stamps.held);
             }
             self.out.seq += 1;
-            let held = micros(arrived, now);
+            let held = micros(given, now);
             self.receipt.held = Some(self.receipt.held.map_or(held, |longest| longest.max(held)));
         } else {
             frame::put_header(out, kind::BODY, number, take);
         }
         out.extend_from_slice(&piece);
+        self.out.keep(ping, Out::Piece(piece, given));
         if !bytes.is_empty() {
-            self.out.queue.push_front(Out::Piece(bytes, arrived));
+            self.out.queue.push_front(Out::Piece(bytes, given));
         }
         if self.out.is_empty() { Wrote::All } else { Wrote::Some }
     }

@@ -1,0 +1,81 @@
+//! How an exchange whose session was cut goes on in another one (protocol.md, section 7).
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, info};
+
+use super::{
+    super::{
+        Error,
+        backoff::{BACKOFF_WAITED_FOR, backoff, jitter},
+        connect::Ready,
+    },
+    Inner, Want,
+};
+use crate::driver::{Adrift, Exchange, Moved};
+
+/// An exchange that is lost if it is dropped.
+struct Lost(Option<Arc<Exchange>>);
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0.take() {
+            exchange.lose("this client was closed".into());
+        }
+    }
+}
+
+/// Has the exchange go on: where the server had nothing of it (`gone`), by asking anew. If that cannot be, its program is told.
+pub(super) async fn bring_back(pool: Arc<Inner>, exchange: Arc<Exchange>, gone: bool) {
+    let mut lost = Lost(Some(exchange.clone()));
+    let failed = attempt(&pool, &exchange, gone).await.err();
+    lost.0 = None;
+    if let Some(because) = failed {
+        info!(%because, "a request did not outlive its connection");
+        exchange.lose(because);
+    }
+}
+
+async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, gone: bool) -> Result<(), String> {
+    // One that goes on already, or is over.
+    let Some(adrift) = exchange.adrift() else { return Ok(()) };
+    let hold = Duration::from_secs(adrift.server.hold);
+    let Some(deadline) = adrift.since.checked_add(hold) else { return Ok(()) };
+    debug!(gone, tries = adrift.tries, "a request is to go on in another session");
+    if adrift.tries > 0 {
+        sleep(jitter(backoff(adrift.tries, BACKOFF_WAITED_FOR))).await;
+    }
+    loop {
+        let mut free = pin!(pool.free.notified());
+        // From here on no word is missed.
+        free.as_mut().enable();
+        let Ready { session, .. } = find(pool, &adrift, deadline).await.map_err(|error| error.to_string())?;
+        match exchange.move_to(&session, gone) {
+            Moved::Nothing if gone => return Err("the proxy has nothing of it any more".into()),
+            Moved::Yes | Moved::Nothing => return Ok(()),
+            Moved::Never => {}
+            Moved::NotNow => {
+                if timeout_at(deadline, free).await.is_err() {
+                    return Err("no session to the proxy had room for it in time".into());
+                }
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err("the proxy does not hold it any longer".into());
+        }
+    }
+}
+
+/// A session with the server that has the exchange.
+async fn find(pool: &Arc<Inner>, adrift: &Adrift, deadline: Instant) -> Result<Ready, Error> {
+    let server = &adrift.server;
+    let is_same = |ready: &Ready| ready.hello.instance == server.instance;
+    // Where the path went silent, it did so for all sessions of that time.
+    let is_fresh = |ready: &Ready| !adrift.silent || ready.opened > adrift.since;
+    let route = server.node.as_deref().and_then(|node| pool.settings.route(node));
+    let fits = |ready: &Ready| is_fresh(ready) && (route.is_none() || is_same(ready));
+    let want = Want { patience: deadline.saturating_duration_since(Instant::now()), route, fits: &fits, prefers: &is_same };
+    let ready = pool.session(Instant::now(), &want).await?;
+    if is_same(&ready) { Ok(ready) } else { Err(Error::another_server(server.node.as_deref())) }
+}

@@ -1,0 +1,621 @@
+//! Exchanges that outlive their session: nothing is lost, nothing comes twice, and nobody is held longer than was said (section 7).
+
+use xllm_proxy::proto::{
+    Code, Event, Hold, Role, ServerConfig, Terms,
+    frame::{BodyLength, CancelReason, Frame, Headers, Notice, Request, Response, Resume, Resumed},
+    handshake::ServerHello,
+    limits::{self, FRAME_COST},
+};
+
+use crate::pair::{Pair, Scripted, client_config, closed, get, ms, ok, pieces, post, secs, server_config, server_hello};
+
+const KEEP: usize = 64 * 1024;
+
+fn hold() -> Hold {
+    Hold { time: secs(60), keep: KEEP, finish: false }
+}
+
+fn granting(hold: Hold) -> Pair {
+    let mut pair = Pair::new();
+    pair.terms = Terms { hold: Some(hold), ..Terms::default() };
+    pair.establish()
+}
+
+fn pair() -> Pair {
+    granting(hold())
+}
+
+/// The path is gone, with all that was on it; both ends learn of it.
+fn cut(pair: &mut Pair) {
+    for to in [Role::Client, Role::Server] {
+        pair.link(to).under_way.clear();
+    }
+    for role in [Role::Client, Role::Server] {
+        pair.end(role).receive_end();
+    }
+    assert!(pair.client.is_closed() && pair.server.is_closed());
+}
+
+/// The client comes back with an exchange of `old`. Gives its number in `new`, what the client asked for, and its events.
+fn back(old: &mut Pair, new: &mut Pair, number: u32) -> (u32, Resume, Vec<Event>) {
+    new.now = new.now.max(old.now);
+    let held = old.client.take(number).expect("it is held");
+    let again = new.client.resume(held).expect("it can be opened");
+    new.quiet();
+    let events = new.events(Role::Server);
+    let [Event::Resume(asked, resume)] = events[..] else { panic!("{events:?}") };
+    assert_eq!(asked, again);
+    if old.server.can_resume(number, resume.next) {
+        let held = old.server.take(number).expect("it is held");
+        new.server.adopt(again, held, &resume);
+    } else {
+        new.server.gone(again);
+    }
+    new.quiet();
+    (again, resume, new.events(Role::Client))
+}
+
+/// The bytes of an exchange's pieces in these events.
+fn text(events: &[Event], exchange: u32) -> String {
+    pieces(events, exchange).iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
+}
+
+#[test]
+fn a_cut_answer_goes_on_at_the_next_byte_whatever_was_lost_on_the_way() {
+    for lost in 0..6 {
+        let (mut old, mut new) = (pair(), pair());
+        let number = old.open(&get());
+        old.respond(number, &ok());
+        let mut found = String::new();
+        for at in 0..6 {
+            old.to_client.cut = at >= lost;
+            old.data(number, format!("{at},").as_bytes());
+            old.quiet();
+            found += &text(&old.events(Role::Client), number);
+        }
+        cut(&mut old);
+        // The upstream goes on meanwhile.
+        old.data(number, b"6,");
+        let (again, resume, events) = back(&mut old, &mut new, number);
+        assert_eq!((resume.id, resume.next), (get().id, lost + 1));
+        assert_eq!(events[0], Event::Resumed(again));
+        found += &text(&events, again);
+        new.data(again, b"7");
+        new.quiet();
+        found += &text(&new.events(Role::Client), again);
+        assert_eq!(found, "0,1,2,3,4,5,6,7", "{lost} arrived");
+        new.finish(again, 15);
+    }
+}
+
+#[test]
+fn one_that_is_cut_before_its_head_gets_all_of_the_answer() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&get());
+    cut(&mut old);
+    old.server.respond(old.now, number, &ok()).unwrap();
+    old.data(number, b"all of it");
+    old.server.end(number, Headers::new()).unwrap();
+    let (again, _, events) = back(&mut old, &mut new, number);
+    assert!(matches!(events[..], [Event::Resumed(_), Event::Response(..), Event::Data(..), Event::End(..)]), "{events:?}");
+    assert_eq!(text(&events, again), "all of it");
+}
+
+#[test]
+fn an_end_that_did_not_arrive_is_sent_again() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&get());
+    old.respond(number, &ok());
+    old.data(number, b"nearly");
+    old.quiet();
+    old.to_client.cut = true;
+    old.server.end(number, Headers::new()).unwrap();
+    old.quiet();
+    assert_eq!(old.server.open_exchanges(), 0);
+    assert!(old.server.drain_settled().next().is_none(), "nobody knows whether it has arrived");
+    cut(&mut old);
+    let (_, _, events) = back(&mut old, &mut new, number);
+    assert!(matches!(&events[..], [Event::Resumed(_), Event::End(_, end)] if end.total == 6), "{events:?}");
+}
+
+#[test]
+fn a_session_may_be_cut_while_it_goes_on_from_another() {
+    let (mut old, mut new, mut newest) = (pair(), pair(), pair());
+    let number = old.open(&post(BodyLength::Known(6)));
+    old.respond(number, &ok());
+    old.body(number, b"abc");
+    cut(&mut old);
+    // RESUME goes out and is lost.
+    new.to_server.cut = true;
+    let held = old.client.take(number).unwrap();
+    let again = new.client.resume(held).unwrap();
+    new.quiet();
+    new.client.receive_end();
+    assert!(new.client.holds(again));
+    newest.now = new.now;
+    let held = new.client.take(again).unwrap();
+    let last = newest.client.resume(held).unwrap();
+    newest.quiet();
+    let [Event::Resume(_, resume)] = newest.events(Role::Server)[..] else { panic!("no RESUME") };
+    let held = old.server.take(number).unwrap();
+    newest.server.adopt(last, held, &resume);
+    newest.quiet();
+    newest.body(last, b"def");
+    newest.client.end_body(last, Headers::new()).unwrap();
+    newest.quiet();
+    assert_eq!(text(&newest.events(Role::Server), last), "abcdef");
+    assert_eq!(newest.events(Role::Client)[..], [Event::Resumed(last)]);
+    newest.finish(last, 0);
+}
+
+#[test]
+fn an_upload_goes_on_from_what_the_server_has() {
+    for lost in 0..5 {
+        let (mut old, mut new) = (pair(), pair());
+        let number = old.open(&post(BodyLength::Unknown));
+        let mut found = String::new();
+        for at in 0..4 {
+            old.to_server.cut = at >= lost;
+            old.body(number, format!("{at},").as_bytes());
+            old.quiet();
+            found += &text(&old.events(Role::Server), number);
+        }
+        if lost == 4 {
+            old.to_server.cut = true;
+            old.client.end_body(number, Headers::new()).unwrap();
+            old.quiet();
+        }
+        cut(&mut old);
+        // What the program gives meanwhile waits.
+        if lost < 4 {
+            old.client.send_body(old.now, number, "last".into()).unwrap();
+            old.client.end_body(number, Headers::new()).unwrap();
+        }
+        let (again, _, events) = back(&mut old, &mut new, number);
+        assert_eq!(events[..], [Event::Resumed(again)]);
+        let events = new.events(Role::Server);
+        found += &text(&events, again);
+        assert_eq!(found, if lost < 4 { "0,1,2,3,last" } else { "0,1,2,3," }, "{lost} arrived");
+        assert!(matches!(events.last(), Some(Event::BodyEnd(..))), "{events:?}");
+    }
+}
+
+#[test]
+fn an_end_of_an_upload_that_arrived_twice_is_told_once() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&post(BodyLength::Known(3)));
+    old.body(number, b"abc");
+    old.client.end_body(number, Headers::new()).unwrap();
+    old.quiet();
+    assert!(matches!(old.events(Role::Server)[..], [Event::Body(..), Event::BodyEnd(..)]));
+    cut(&mut old);
+    let (again, ..) = back(&mut old, &mut new, number);
+    assert_eq!(new.events(Role::Server)[..], []);
+    new.respond(again, &ok());
+    new.finish(again, 0);
+}
+
+#[test]
+fn credit_counts_what_came_and_no_frame_is_paid_for_twice() {
+    let (mut old, mut new) = (pair(), pair());
+    let window = 17 * 1024;
+    let number = old.open(&Request { credit: window, ..get() });
+    old.respond(number, &ok());
+    for _ in 0..40 {
+        old.data(number, &[b'x'; 960]);
+    }
+    old.quiet();
+    let mut found = pieces(&old.events(Role::Client), number).len();
+    assert_eq!(found, 17);
+    cut(&mut old);
+    for _ in 0..3 {
+        old.client.taken(number, 960);
+    }
+    let (again, resume, events) = back(&mut old, &mut new, number);
+    // Of what the client could take, nothing was left but what its program took; and one full frame is always allowed.
+    assert_eq!(resume.credit, limits::CREDIT_MIN);
+    found += pieces(&events, again).len();
+    assert_eq!(found, 17 + 16);
+    while found < 40 {
+        assert!((0..8).any(|_| new.client.taken(again, 960)), "credit goes back");
+        new.quiet();
+        found += pieces(&new.events(Role::Client), again).len();
+    }
+    new.finish(again, 40 * 960);
+}
+
+#[test]
+fn what_has_arrived_is_kept_no_longer_and_a_silent_session_asks_by_itself() {
+    let mut pair = pair();
+    let number = pair.open(&post(BodyLength::Unknown));
+    pair.respond(number, &ok());
+    pair.body(number, &[b'u'; 1000]);
+    for _ in 0..10 {
+        pair.data(number, &[b'd'; 100]);
+    }
+    pair.quiet();
+    assert!(pair.server.queued() > 10 * 100 && pair.client.queued() > 1000);
+    let writes = (pair.to_client.writes.len(), pair.to_server.writes.len());
+    pair.pass(limits::ARRIVAL_TIME);
+    assert_eq!((pair.server.queued(), pair.client.queued()), (0, 0));
+    let asked = (pair.to_client.writes.len() - writes.0, pair.to_server.writes.len() - writes.1);
+    assert!(asked.0 <= 2 && asked.1 <= 2, "a PING and a PONG each way, or both at once: {asked:?}");
+    pair.pass(secs(9));
+    assert_eq!(pair.to_client.writes.len() - writes.0, asked.0, "nothing more to ask");
+    assert!(pair.server.can_resume(number, 11) && !pair.server.can_resume(number, 10) && !pair.server.can_resume(number, 12));
+}
+
+#[test]
+fn what_is_asked_goes_with_what_is_said_and_a_fast_stream_asks_sooner() {
+    let mut pair = granting(Hold { keep: 8 << 20, ..hold() });
+    let number = pair.open(&get());
+    pair.respond(number, &ok());
+    let before = pair.to_client.writes.len();
+    for _ in 0..100 {
+        pair.data(number, b"token");
+        pair.pass(ms(100));
+    }
+    assert_eq!(pair.to_client.writes.len() - before, 100, "no record for it alone");
+    assert!(pair.server.queued() <= 12 * (5 + FRAME_COST), "{}", pair.server.queued());
+    for _ in 0..100 {
+        pair.data(number, &[b'f'; 10_000]);
+        pair.quiet();
+        pair.client.taken(number, 10_000);
+        assert!(pair.server.queued() < limits::ARRIVAL_COST + 20_000, "{}", pair.server.queued());
+    }
+}
+
+#[test]
+fn a_peer_that_answers_no_ping_is_sent_no_more_than_a_session_may_keep() {
+    let mut peer =
+        Scripted::client_with(server_config(), &Terms { hold: Some(Hold { keep: 64 << 20, ..hold() }), ..Terms::default() });
+    peer.say(&[0]);
+    for number in 1..=6 {
+        peer.frame(
+            number,
+            &Frame::Request(Box::new(Request { id: [u8::try_from(number).unwrap(); 16], credit: 1 << 30, ..get() })),
+        );
+        peer.subject.respond(peer.now, number, &ok()).unwrap();
+        peer.subject.send_data(peer.now, number, vec![b'x'; 1 << 20].into()).unwrap();
+    }
+    let mut heard = peer.hear();
+    let bytes = |heard: &[(u32, Frame)]| -> usize {
+        heard.iter().map(|(_, frame)| if let Frame::Data { payload, .. } = frame { payload.len() } else { 0 }).sum()
+    };
+    assert!((4_000_000..4_300_000).contains(&bytes(&heard)), "{}", bytes(&heard));
+    while bytes(&heard) < 6 << 20 {
+        let ping = heard.iter().rev().find_map(|(_, frame)| if let Frame::Ping(ping) = frame { Some(*ping) } else { None });
+        peer.frame(0, &Frame::Pong(ping.expect("it asks")));
+        let more = peer.hear();
+        assert!(bytes(&more) > 0, "it goes on");
+        heard.extend(more);
+    }
+}
+
+#[test]
+fn an_exchange_is_settled_when_its_end_has_arrived() {
+    let mut pair = pair();
+    let number = pair.open(&get());
+    pair.respond(number, &ok());
+    pair.finish(number, 0);
+    assert!(pair.server.drain_settled().next().is_none());
+    pair.pass(limits::ARRIVAL_TIME);
+    assert_eq!(pair.server.drain_settled().collect::<Vec<_>>(), [number]);
+    assert!(!pair.server.can_resume(number, 0));
+}
+
+#[test]
+fn a_client_that_leaves_in_order_has_seen_the_end_of_all() {
+    let mut pair = pair();
+    let number = pair.open(&get());
+    pair.respond(number, &ok());
+    pair.finish(number, 0);
+    pair.client.go_away(None, "");
+    pair.quiet();
+    assert_eq!(pair.server.drain_settled().collect::<Vec<_>>(), [number]);
+    assert!(!pair.server.holds_any());
+}
+
+#[test]
+fn what_has_left_the_ring_is_gone_and_never_begun_again_silently() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&Request { credit: 1 << 20, ..get() });
+    old.respond(number, &ok());
+    old.to_client.cut = true;
+    for _ in 0..100 {
+        old.data(number, &[b'x'; 1000]);
+        old.flush();
+    }
+    assert!(old.server.queued() <= KEEP, "bounded");
+    cut(&mut old);
+    let (again, _, events) = back(&mut old, &mut new, number);
+    assert_eq!(events[..], [Event::Gone(again)]);
+    let held = new.client.take(again).unwrap();
+    assert!(new.client.ask_again(held).is_err(), "a part of the answer is there: it cannot begin anew");
+}
+
+#[test]
+fn the_upstream_of_a_held_answer_is_read_until_the_ring_is_full_and_on_when_it_goes_on() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&get());
+    old.respond(number, &ok());
+    cut(&mut old);
+    let mut given = 0;
+    while old.server.has_room(number) {
+        old.data(number, &[b'x'; 1000]);
+        given += 1;
+    }
+    assert!((55..=65).contains(&given), "{given}");
+    let (again, _, events) = back(&mut old, &mut new, number);
+    assert_eq!(pieces(&events, again).len(), given);
+    assert!(new.server.has_room(again));
+}
+
+#[test]
+fn many_that_are_held_share_what_there_is_for_all() {
+    let mut old = pair();
+    let number = old.open(&get());
+    old.respond(number, &ok());
+    cut(&mut old);
+    assert_eq!(old.server.held(), 1);
+    assert!(!old.server.share(10_000), "less than it may have by itself");
+    let fill = |old: &mut Pair| {
+        while old.server.has_room(number) {
+            old.data(number, &[b'x'; 1000]);
+        }
+        old.server.queued()
+    };
+    assert!((10_000..12_000).contains(&fill(&mut old)));
+    assert!(old.server.share(usize::MAX), "more than before");
+    assert!((KEEP..KEEP + 2000).contains(&fill(&mut old)), "and no more than it may have by itself");
+}
+
+#[test]
+fn of_two_that_come_back_the_last_has_it_and_the_other_is_told() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&get());
+    old.respond(number, &ok());
+    old.data(number, b"first,");
+    old.quiet();
+    assert_eq!(text(&old.events(Role::Client), number), "first,");
+    // The server does not know that the old session is gone; the client's side of it is.
+    old.client.receive_end();
+    let (again, resume, _) = back(&mut old, &mut new, number);
+    assert_eq!(resume.next, 2);
+    assert_eq!(old.server.open_exchanges(), 0);
+    old.flush();
+    assert!(!old.server.is_closed(), "the others of that session go on");
+    new.data(again, b"second");
+    new.quiet();
+    assert_eq!(text(&new.events(Role::Client), again), "second");
+    new.finish(again, 12);
+}
+
+#[test]
+fn a_session_that_lost_an_exchange_to_another_fails_it_there() {
+    let mut pair = pair();
+    let number = pair.open(&get());
+    pair.respond(number, &ok());
+    drop(pair.server.take(number).unwrap());
+    pair.quiet();
+    let events = pair.events(Role::Client);
+    assert!(
+        matches!(&events[..], [Event::Failed(_, notice)] if notice.code == Code::Superseded && !notice.retry),
+        "{events:?}"
+    );
+    assert!(!pair.client.is_closed() && !pair.server.is_closed());
+}
+
+#[test]
+fn what_never_reached_the_server_is_asked_anew_with_the_same_id() {
+    let (mut old, mut new) = (pair(), pair());
+    old.to_server.cut = true;
+    let request = post(BodyLength::Known(3));
+    let number = old.client.request(old.now, &request).unwrap();
+    old.body(number, b"abc");
+    old.client.end_body(number, Headers::new()).unwrap();
+    old.quiet();
+    cut(&mut old);
+    assert_eq!(closed(&old.events(Role::Client)).map(xllm_proxy::proto::Closed::is_cut), Some(true));
+    let (again, _, events) = back(&mut old, &mut new, number);
+    assert_eq!(events[..], [Event::Gone(again)]);
+    assert!(new.client.can_go_on(again, true));
+    let held = new.client.take(again).unwrap();
+    let anew = new.client.ask_again(held).unwrap();
+    new.quiet();
+    let events = new.events(Role::Server);
+    assert_eq!(events[0], Event::Request(anew, Box::new(request)));
+    assert_eq!(text(&events, anew), "abc");
+    // It had arrived after all: the client goes back to asking for the first.
+    let notice = Notice::new(Code::DuplicateRequest, xllm_proxy::proto::Fault::Client, "twice");
+    new.server.fail(anew, &notice).unwrap();
+    new.quiet();
+    assert_eq!(new.events(Role::Client)[..], [Event::Adrift(anew)]);
+    assert!(new.client.can_go_on(anew, false));
+}
+
+#[test]
+fn one_whose_session_refuses_it_may_go_on_in_another() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&get());
+    cut(&mut old);
+    new.server.go_away(None, "");
+    let held = old.client.take(number).unwrap();
+    let again = new.client.resume(held).unwrap();
+    new.quiet();
+    let events = new.events(Role::Client);
+    assert!(events.contains(&Event::Adrift(again)), "{events:?}");
+    assert!(new.client.can_go_on(again, false) && old.server.can_resume(number, 0));
+}
+
+#[test]
+fn what_was_cancelled_is_not_held_and_one_cancelled_on_the_way_back_ends_the_upstream() {
+    let (mut old, mut new) = (pair(), pair());
+    let cancelled = old.open(&get());
+    old.client.cancel(cancelled, CancelReason::CallerGone);
+    old.quiet();
+    assert_eq!(old.events(Role::Server)[..], [Event::Cancelled(cancelled, CancelReason::CallerGone)]);
+    let number = old.open(&Request { id: [8; 16], ..get() });
+    cut(&mut old);
+    assert!(!old.server.holds(cancelled) && !old.client.holds(cancelled));
+    old.client.cancel(number, CancelReason::CallerGone);
+    let (again, _, events) = back(&mut old, &mut new, number);
+    assert_eq!(events[..], [], "nobody wants to know");
+    assert_eq!(new.events(Role::Server)[..], [Event::Cancelled(again, CancelReason::CallerGone)]);
+    assert_eq!((new.client.open_exchanges(), new.server.open_exchanges()), (0, 0));
+}
+
+#[test]
+fn a_hold_ends_in_time() {
+    let mut old = pair();
+    let number = old.open(&get());
+    cut(&mut old);
+    let start = old.now;
+    old.server.expire(start, false);
+    old.server.expire(start + ms(59_999), false);
+    assert!(old.server.holds(number));
+    old.server.expire(start + secs(60), false);
+    assert!(!old.server.holds(number));
+    assert_eq!(old.server.drain_settled().collect::<Vec<_>>(), [number]);
+    let (_, _, events) = {
+        let mut new = pair();
+        back(&mut old, &mut new, number)
+    };
+    assert!(matches!(events[..], [Event::Gone(_)]));
+}
+
+#[test]
+fn a_finish_waits_for_the_end_of_the_answer_and_holds_it_from_there() {
+    let mut old = granting(Hold { finish: true, ..hold() });
+    let (slow, full) = (old.open(&get()), old.open(&Request { id: [8; 16], ..get() }));
+    for number in [slow, full] {
+        old.respond(number, &ok());
+    }
+    cut(&mut old);
+    while old.server.has_room(full) {
+        old.data(full, &[b'x'; 1000]);
+    }
+    let start = old.now;
+    old.server.expire(start, false);
+    old.server.expire(start + secs(60), false);
+    assert!(old.server.holds(slow) && !old.server.holds(full), "one that cannot be read on cannot be waited for");
+    old.server.send_data(start + secs(300), slow, "done".into()).unwrap();
+    old.server.end(slow, Headers::new()).unwrap();
+    old.server.expire(start + ms(359_999), false);
+    assert!(old.server.holds(slow));
+    old.server.expire(start + secs(360), false);
+    assert!(!old.server.holds(slow));
+}
+
+#[test]
+fn all_that_is_held_can_be_ended_at_once() {
+    let mut old = pair();
+    let number = old.open(&get());
+    cut(&mut old);
+    old.server.expire(old.now, true);
+    assert!(!old.server.holds(number) && !old.server.holds_any());
+}
+
+#[test]
+fn who_ends_a_session_holds_nothing_of_it() {
+    let mut pair = pair();
+    let number = pair.open(&get());
+    pair.server.cut(&Notice::new(Code::KeyRevoked, xllm_proxy::proto::Fault::Client, "revoked"));
+    pair.to_client.cut = true;
+    cut(&mut pair);
+    assert!(!pair.server.holds(number));
+}
+
+#[test]
+fn a_peer_that_breaks_the_rules_comes_back_for_nothing() {
+    let mut peer = Scripted::client_with(server_config(), &Terms { hold: Some(hold()), ..Terms::default() });
+    peer.frame(1, &Frame::Request(Box::new(get())));
+    peer.frame(7, &Frame::Credit(1));
+    assert!(peer.subject.is_closed() && !peer.subject.holds_any());
+}
+
+#[test]
+fn a_server_without_holds_answers_every_resume_with_gone() {
+    let mut peer = Scripted::established_client(server_config());
+    peer.frame(1, &Frame::Resume(Resume { id: [7; 16], next: 0, credit: limits::CREDIT_MIN }));
+    assert_eq!(peer.hear()[..], [(1, Frame::Gone)]);
+    assert_eq!(peer.events()[..], []);
+}
+
+/// A client that has sent RESUME to a scripted server.
+fn resuming() -> (Scripted, u32) {
+    let mut old = pair();
+    let number = old.open(&post(BodyLength::Known(10)));
+    old.body(number, b"abc");
+    old.quiet();
+    cut(&mut old);
+    let said = ServerHello { hold: 60, instance: Some([1; 8]), ..server_hello(xllm_proxy::proto::Profile::Pad) };
+    let mut peer = Scripted::server(client_config(), &said);
+    let held = old.client.take(number).unwrap();
+    let again = peer.subject.resume(held).unwrap();
+    let heard = peer.hear();
+    assert!(matches!(heard[..], [(1, Frame::Resume(_))]), "{heard:?}");
+    peer.events();
+    (peer, again)
+}
+
+#[test]
+fn nothing_of_an_answer_may_come_before_the_answer_to_a_resume() {
+    let early =
+        [Frame::Response(Response { status: 200, headers: vec![], length: None }), Frame::Data { seq: 0, payload: "x".into() }];
+    for frame in early {
+        let (mut peer, again) = resuming();
+        peer.frame(again, &frame);
+        let events = peer.events();
+        let Some(xllm_proxy::proto::Closed::Fault(error)) = closed(&events) else { panic!("{events:?}") };
+        assert_eq!(error.code(), Code::Sequence);
+    }
+}
+
+#[test]
+fn a_server_cannot_have_more_of_a_body_than_there_is_or_answer_a_resume_twice() {
+    let (mut peer, again) = resuming();
+    peer.frame(again, &Frame::Resumed(Resumed { received: 4, credit: 1000 }));
+    let events = peer.events();
+    assert!(
+        matches!(closed(&events), Some(xllm_proxy::proto::Closed::Fault(error)) if error.code() == Code::Violation),
+        "{events:?}"
+    );
+    let (mut peer, again) = resuming();
+    peer.frame(again, &Frame::Resumed(Resumed { received: 3, credit: 1000 }));
+    assert_eq!(peer.events()[..], [Event::Resumed(again)]);
+    peer.frame(again, &Frame::Resumed(Resumed { received: 3, credit: 1000 }));
+    let events = peer.events();
+    assert!(
+        matches!(closed(&events), Some(xllm_proxy::proto::Closed::Fault(error)) if error.code() == Code::Violation),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_flood_of_resumes_ends_the_session() {
+    let mut peer = Scripted::client_with(server_config(), &Terms { hold: Some(hold()), ..Terms::default() });
+    peer.say(&[0]);
+    for number in 1..=5000 {
+        peer.frame(number, &Frame::Resume(Resume { id: [7; 16], next: 0, credit: limits::CREDIT_MIN }));
+        for event in peer.events() {
+            if let Event::Resume(asked, _) = event {
+                peer.subject.gone(asked);
+            }
+        }
+        if peer.subject.is_closed() {
+            return;
+        }
+    }
+    panic!("what it is answered is not bounded");
+}
+
+#[test]
+fn the_hello_names_node_and_instance() {
+    let config = ServerConfig { node: Some("eu-1".into()), instance: [9; 8], ..server_config() };
+    let mut pair = Pair::with(client_config(), config);
+    pair.terms = Terms { hold: Some(hold()), ..Terms::default() };
+    let pair = pair.establish();
+    let said = pair.client.said().unwrap();
+    assert_eq!((said.node.as_deref(), said.instance, said.hold), (Some("eu-1"), Some([9; 8]), 60));
+}
