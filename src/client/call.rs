@@ -1,17 +1,16 @@
 //! One request: opens an exchange, sends the body, waits for the head.
 
 use std::{
-    collections::VecDeque,
     convert::Infallible,
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header::CONTENT_LENGTH};
+use http::{Method, header::CONTENT_LENGTH};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -42,28 +41,11 @@ where
     let head = head(&parts, &body, pool.settings().credit)?;
     let arrived = Instant::now();
     let exchange = open(&pool, &head, arrived).await?;
-    let mut handle = Handle::new(exchange.clone());
-    let mut sent = Sent::default();
-    if head.body == BodyLength::None {
-        sent.whole = true;
-    } else if !send_at_once(&exchange, &mut body, &mut sent).await? {
-        sent = Sent::default();
+    let handle = Handle::new(exchange.clone());
+    if head.body != BodyLength::None && !send_at_once(&exchange, &mut body).await? {
         pool.tasks().spawn(upload(exchange, body));
     }
-    let mut incoming = handle.exchange().incoming().await;
-    for _ in 1..ATTEMPTS {
-        if !(sent.whole && incoming.as_ref().is_some_and(never_taken)) {
-            break;
-        }
-        let exchange = open(&pool, &head, arrived).await?;
-        handle = Handle::new(exchange.clone());
-        let mut body = sent.clone();
-        if head.body != BodyLength::None && !send_at_once(&exchange, &mut body, &mut Sent::default()).await? {
-            pool.tasks().spawn(upload(exchange, body));
-        }
-        incoming = handle.exchange().incoming().await;
-    }
-    drop(sent);
+    let incoming = handle.exchange().incoming().await;
     let response = match incoming {
         Some(Incoming::Response(response)) => response,
         other => return Err(unexpected(other)),
@@ -73,56 +55,6 @@ where
     let body = Body::new(handle, length, pool.clone());
     let body = if head.mode == Mode::Buffered { body.collect().await? } else { body };
     Ok(http::Response::from_parts(parts, body))
-}
-
-/// Whether the session ended before the proxy took the request: it said so, or the request was not written.
-fn never_taken(incoming: &Incoming) -> bool {
-    match incoming {
-        Incoming::Failed(notice) => notice.retry && matches!(notice.code, Code::ShuttingDown | Code::Idle),
-        Incoming::Closed { unsent, back, .. } => *unsent && back.is_none(),
-        _ => false,
-    }
-}
-
-/// A body that was there at once, in case that it has to be sent once more. Its pieces share the memory of those that were
-/// sent.
-#[derive(Clone, Default)]
-struct Sent {
-    pieces: VecDeque<Bytes>,
-    trailers: Option<HeaderMap>,
-    /// Nothing is missing.
-    whole: bool,
-}
-
-impl Sent {
-    fn keep<E>(&mut self, frame: Option<&Result<http_body::Frame<Bytes>, E>>) {
-        let Some(frame) = frame else {
-            self.whole = true;
-            return;
-        };
-        if let Ok(frame) = frame {
-            self.pieces.extend(frame.data_ref().cloned());
-            self.trailers = frame.trailers_ref().cloned();
-            self.whole = self.trailers.is_some();
-        }
-    }
-}
-
-impl http_body::Body for Sent {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.pop_front().map(http_body::Frame::data);
-        Poll::Ready(piece.or_else(|| self.trailers.take().map(http_body::Frame::trailers)).map(Ok))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty() && self.trailers.is_none()
-    }
 }
 
 /// What ended the exchange instead of a head.
@@ -190,9 +122,8 @@ async fn open(pool: &Pool, head: &Request, arrived: Instant) -> Result<Arc<Excha
     }
 }
 
-/// Sends what of the body is there already, so that a short request is one record and needs no task, and keeps it in
-/// `sent`. Says whether that was all of it.
-async fn send_at_once<B>(exchange: &Exchange, body: &mut B, sent: &mut Sent) -> Result<bool, Error>
+/// Sends what of the body is there already, so that a short request is one record and needs no task. Says whether that was all of it.
+async fn send_at_once<B>(exchange: &Exchange, body: &mut B) -> Result<bool, Error>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -200,12 +131,10 @@ where
     poll_fn(|cx| {
         while exchange.poll_room(cx) == Poll::Ready(true) {
             let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else { break };
-            sent.keep(frame.as_ref());
             match send_frame(exchange, frame) {
                 Ok(false) if !body.is_end_stream() => {}
                 // A large body in one piece ends here as well: its end needs no room.
                 Ok(false) => {
-                    sent.keep::<Infallible>(None);
                     return Poll::Ready(send_frame::<Infallible>(exchange, None));
                 }
                 last => return Poll::Ready(last),

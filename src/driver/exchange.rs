@@ -40,6 +40,8 @@ pub(crate) struct Adrift {
     pub(crate) tries: u32,
     /// Its session was lost in silence: others from before may be, too.
     pub(crate) silent: bool,
+    /// No server has seen anything of it.
+    pub(crate) is_new: bool,
     /// The server that has it.
     pub(crate) server: ServerHello,
 }
@@ -260,6 +262,11 @@ impl Exchange {
             return Moved::Nothing;
         };
         slot.tries = slot.tries.saturating_add(1);
+        slot.sought = false;
+        if anew {
+            // The time of this one begins when it is cut.
+            slot.adrift = None;
+        }
         let mut state = to.lock();
         let entered = if anew { state.connection.ask_again(held) } else { state.connection.resume(held) };
         match entered {
@@ -274,6 +281,8 @@ impl Exchange {
                 drop(state);
                 let mut state = home.session.lock();
                 state.connection.put_back(home.number, held);
+                (slot.tries, slot.sought) = (slot.tries - 1, true);
+                slot.adrift.get_or_insert(self.now());
                 state.slots.insert(home.number, slot);
                 Moved::NotNow
             }
@@ -288,6 +297,7 @@ impl Exchange {
                 since: self.start + slot.adrift?,
                 tries: slot.tries,
                 silent: matches!(state.closed, Some(Closed::TimedOut { .. })),
+                is_new: state.connection.is_new(number),
                 server: state.connection.said()?.clone(),
             })
         })

@@ -145,9 +145,25 @@ where
     /// The same on the runtime of the caller, to which `change` brings the transport.
     ///
     /// # Errors
-    /// Those of `change`; then the session is over.
-    pub(crate) fn move_here(self, change: impl FnOnce(T) -> io::Result<T>) -> io::Result<Self> {
-        Ok(Self { io: change(self.io)?, timer: Box::pin(sleep_until(self.session.start)), ..self })
+    /// Those of `change`; then the session is lost.
+    pub(crate) fn move_here(mut self, change: impl FnOnce(T) -> io::Result<T>) -> io::Result<Self> {
+        match change(self.io) {
+            Ok(io) => Ok(Self { io, timer: Box::pin(sleep_until(self.session.start)), ..self }),
+            Err(error) => {
+                let mut told = Told::default();
+                let mut state = self.session.lock();
+                state.connection.receive_end();
+                state.dispatch(self.now, &mut told);
+                drop(state);
+                told.wake.into_iter().for_each(Waker::wake);
+                for event in told.events {
+                    if let Event::Closed { why, .. } = event {
+                        self.hook.closed(&why);
+                    }
+                }
+                Err(error)
+            }
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reached> {

@@ -57,6 +57,8 @@ pub(super) struct Slot {
     /// Client: since when it has had no session in which it goes on, and how often one was tried.
     pub(super) adrift: Option<Duration>,
     pub(super) tries: u32,
+    /// Client: somebody looks for such a session.
+    pub(super) sought: bool,
 }
 
 impl Slot {
@@ -64,6 +66,15 @@ impl Slot {
     pub(super) fn close(&mut self) {
         self.over = true;
         self.inbox.clear();
+    }
+
+    /// It has no session in which it goes on. Whoever is to find one is told, once; if it is to be asked `anew`, there is nothing of it at
+    /// the server.
+    fn set_adrift(&mut self, now: Duration, anew: bool, told: &mut Told) {
+        self.adrift.get_or_insert(now);
+        if !std::mem::replace(&mut self.sought, true) {
+            told.adrift.push((self.handle.clone(), anew));
+        }
     }
 
     pub(super) fn take_wakers(&mut self) -> impl Iterator<Item = Waker> + use<> {
@@ -289,9 +300,9 @@ impl State {
                     continue;
                 }
                 Event::Gone(number) | Event::Adrift(number) => {
+                    let anew = matches!(event, Event::Gone(_)) || self.connection.is_new(number);
                     if let Some(slot) = self.slots.get_mut(&number) {
-                        slot.adrift.get_or_insert(now);
-                        told.adrift.push((slot.handle.clone(), matches!(event, Event::Gone(_))));
+                        slot.set_adrift(now, anew, told);
                     }
                     continue;
                 }
@@ -307,8 +318,8 @@ impl State {
                 Event::Closed { ref why, ref unsent } => {
                     for (number, slot) in &mut self.slots {
                         if self.connection.holds(*number) {
-                            slot.adrift.get_or_insert(now);
-                            told.adrift.push((slot.handle.clone(), false));
+                            let is_new = self.connection.is_new(*number);
+                            slot.set_adrift(now, is_new, told);
                         } else if !slot.over {
                             let unsent = unsent.contains(number);
                             slot.inbox.push_back(Incoming::Closed { why: why.clone(), unsent, back: None });

@@ -13,15 +13,19 @@ use crate::{
 };
 
 #[test]
-fn the_end_of_the_stream_with_an_exchange_open_is_a_loss_that_names_what_was_never_sent() {
+fn the_end_of_the_stream_with_an_exchange_open_is_a_loss_that_names_what_was_not_asked_and_keeps_what_was_never_sent() {
     let mut pair = Pair::established();
     pair.open(&get());
+    let unasked = pair.client.request(pair.now, &post(BodyLength::Unknown)).unwrap();
+    pair.quiet();
+    pair.events(Role::Server);
     let unsent = pair.client.request(pair.now, &get()).unwrap();
     pair.client.receive_end();
     pair.server.receive_end();
     let lost = |unsent| [Event::Closed { why: Closed::Lost { in_hello: false }, unsent }];
-    assert_eq!(pair.events(Role::Client)[..], lost(vec![unsent]));
+    assert_eq!(pair.events(Role::Client)[..], lost(vec![unasked]));
     assert_eq!(pair.events(Role::Server)[..], lost(vec![]));
+    assert!(pair.client.is_new(unsent) && !pair.client.holds(unasked));
 
     let mut idle = Pair::established();
     idle.client.receive_end();

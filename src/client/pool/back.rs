@@ -41,6 +41,7 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, gone: bool) -> Result<(
     // One that goes on already, or is over.
     let Some(adrift) = exchange.adrift() else { return Ok(()) };
     let hold = Duration::from_secs(adrift.server.hold);
+    let hold = if adrift.is_new { hold.max(pool.settings.patience) } else { hold };
     let Some(deadline) = adrift.since.checked_add(hold) else { return Ok(()) };
     debug!(gone, tries = adrift.tries, "a request is to go on in another session");
     if adrift.tries > 0 {
@@ -74,8 +75,9 @@ async fn find(pool: &Arc<Inner>, adrift: &Adrift, deadline: Instant) -> Result<R
     // Where the path went silent, it did so for all sessions of that time.
     let is_fresh = |ready: &Ready| !adrift.silent || ready.opened > adrift.since;
     let route = server.node.as_deref().and_then(|node| pool.settings.route(node));
+    let route = route.filter(|_| !adrift.is_new);
     let fits = |ready: &Ready| is_fresh(ready) && (route.is_none() || is_same(ready));
     let want = Want { patience: deadline.saturating_duration_since(Instant::now()), route, fits: &fits, prefers: &is_same };
     let ready = pool.session(Instant::now(), &want).await?;
-    if is_same(&ready) { Ok(ready) } else { Err(Error::another_server(server.node.as_deref())) }
+    if adrift.is_new || is_same(&ready) { Ok(ready) } else { Err(Error::another_server(server.node.as_deref())) }
 }

@@ -324,7 +324,7 @@ impl Connection {
                 Event::End(exchange, end)
             }
             // Not in this session; or our first REQUEST arrived after we were told that there is none.
-            Frame::Error { seq: 0, notice } if open.is_refused_here(notice.code) => {
+            Frame::Error { seq: 0, notice } if open.is_refused_here(&notice) => {
                 self.hold_one(exchange);
                 self.idle_since = now;
                 Event::Adrift(exchange)
@@ -373,8 +373,9 @@ impl Connection {
             let mut unserved: Vec<_> = self.exchanges.keys().copied().filter(|&number| number > last).collect();
             unserved.sort_unstable();
             for number in unserved {
-                let Some(exchange) = self.exchanges.remove(&number).filter(|exchange| !exchange.draining) else { continue };
-                if exchange.is_from_elsewhere() {
+                let Some(mut exchange) = self.exchanges.remove(&number).filter(|exchange| !exchange.draining) else { continue };
+                let may_go = matches!(goaway.code, None | Some(Code::Idle | Code::ShuttingDown));
+                if exchange.is_from_elsewhere() || (may_go && exchange.renew()) {
                     self.held.insert(number, exchange);
                     self.events.push_back(Event::Adrift(number));
                 } else {
@@ -422,16 +423,17 @@ impl Connection {
 
     pub(super) fn close(&mut self, why: Closed) {
         self.stage = Stage::Closed;
-        let is_server = self.is_server();
+        let (is_server, holds) = (self.is_server(), self.holds_cut());
         let mut unsent = Vec::new();
         for (number, exchange) in self.exchanges.drain() {
-            if !is_server && !exchange.was_sent() {
-                unsent.push(number);
-            } else if why.is_cut() && exchange.is_resumable() {
+            // What was never sealed goes on elsewhere however this one ended.
+            if exchange.is_resumable() && ((why.is_cut() && holds) || exchange.is_new()) {
                 self.held.insert(number, exchange);
             } else if is_server {
                 self.finished.push((number, exchange.tally()));
                 self.settled.push(number);
+            } else if !exchange.is_asked() {
+                unsent.push(number);
             }
         }
         // In order or not: nothing says that their ends have arrived.

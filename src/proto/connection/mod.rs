@@ -108,7 +108,7 @@ pub enum Event {
     Closed {
         /// Why.
         why: Closed,
-        /// Client: exchanges whose REQUEST was never sealed. Repeating these is safe.
+        /// Client: exchanges that ended with it, and of which the server never had all of the request. Repeating these is safe.
         unsent: Vec<u32>,
     },
 }

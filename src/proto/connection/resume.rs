@@ -82,6 +82,11 @@ impl Connection {
         self.held.get(&exchange).is_some_and(|held| !anew || held.can_ask_again())
     }
 
+    /// Client: whether this exchange waits for another session, and no server has seen anything of it.
+    pub fn is_new(&self, exchange: u32) -> bool {
+        self.held.get(&exchange).is_some_and(Exchange::is_new)
+    }
+
     /// Client: whether all of the request was sealed once. If not, the upstream cannot have had all of it.
     pub fn was_asked(&self, exchange: u32) -> bool {
         self.exchanges.get(&exchange).or_else(|| self.held.get(&exchange)).is_none_or(Exchange::is_asked)
@@ -260,9 +265,16 @@ impl Connection {
     pub(super) fn keep(&self) -> usize {
         match &self.config {
             Config::Server(_) => self.hold.map_or(0, |hold| hold.keep),
-            // What the server takes ahead bounds it.
-            Config::Client(_) if self.said.as_ref().is_some_and(|said| said.hold > 0) => usize::MAX,
-            Config::Client(_) => 0,
+            // What the server takes ahead bounds it; and what was never taken goes elsewhere whether or not the server holds anything.
+            Config::Client(_) => usize::MAX,
+        }
+    }
+
+    /// Whether exchanges outlive the session, if that is cut.
+    pub(super) fn holds_cut(&self) -> bool {
+        match &self.config {
+            Config::Server(_) => self.hold.is_some(),
+            Config::Client(_) => self.said.as_ref().is_some_and(|said| said.hold > 0),
         }
     }
 }

@@ -2,14 +2,16 @@
 
 mod outbound;
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
 use self::outbound::{Out, Outbound};
 use super::{
     error::{Code, Error},
-    frame::{self, BodyEnd, BodyLength, End, Headers, Mode, Receipt, Response, Resume, Resumed, Stamps, is_bodiless, kind},
+    frame::{
+        self, BodyEnd, BodyLength, End, Headers, Mode, Notice, Receipt, Response, Resume, Resumed, Stamps, is_bodiless, kind,
+    },
     limits::{CREDIT_MAX, CREDIT_MIN, FRAME_COST, HEAD, RECORD_PLAINTEXT},
     role::Role,
     tally::Tally,
@@ -48,6 +50,16 @@ pub(super) struct Place<'a> {
     /// Whether a piece of a body may go out.
     pub(super) pieces: bool,
     pub(super) now: Duration,
+}
+
+/// An encoded head. It holds keys, and shows nothing of itself.
+#[derive(Clone)]
+struct Head(Bytes);
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Head({} bytes)", self.0.len())
+    }
 }
 
 /// How far the response is.
@@ -149,7 +161,7 @@ pub(super) struct Exchange {
     /// Server: it came from another session; the end of its upload may come once more.
     resumed: bool,
     /// Client: the head of its REQUEST, until the server is known to have it.
-    head: Option<Bytes>,
+    head: Option<Head>,
     /// Client: it was asked anew, in another session.
     again: bool,
     /// Client: its REQUEST was sealed, and all of the request.
@@ -213,7 +225,7 @@ impl Exchange {
     // --- the client's side ---
 
     pub(super) fn push_request(&mut self, head: Bytes) {
-        self.head = self.resumable.then(|| head.clone());
+        self.head = self.resumable.then(|| Head(head.clone()));
         self.out.queue.push_back(Out::Plain(kind::REQUEST, head));
     }
 
@@ -229,9 +241,9 @@ impl Exchange {
 
     /// Asks anew in another session, where the server has nothing of it.
     pub(super) fn push_request_again(&mut self, credit: u64) {
-        let Some(head) = self.head.clone() else { return };
+        let Some(Head(head)) = self.head.clone() else { return };
         self.out.credit = credit;
-        self.again = true;
+        self.again = self.sent;
         self.enter_session();
         self.out.begin_anew(Out::Plain(kind::REQUEST, head));
     }
@@ -271,9 +283,25 @@ impl Exchange {
     }
 
     /// Whether this refuses it here alone.
-    pub(super) const fn is_refused_here(&self, code: Code) -> bool {
-        let of_session = matches!(code, Code::DuplicateRequest | Code::ShuttingDown | Code::TooManyExchanges);
-        self.is_resuming() || (self.again && self.can_ask_again() && of_session)
+    pub(super) fn is_refused_here(&mut self, notice: &Notice) -> bool {
+        let of_session = matches!(notice.code, Code::DuplicateRequest | Code::ShuttingDown | Code::TooManyExchanges);
+        self.is_resuming()
+            || (self.again && self.can_ask_again() && of_session)
+            || (notice.code == Code::ShuttingDown && notice.retry && self.renew())
+    }
+
+    /// The server has not taken it and never will, in this session. Whether it can be asked elsewhere as if it were new.
+    pub(super) const fn renew(&mut self) -> bool {
+        let can = !self.again && self.can_ask_again() && self.is_resumable();
+        if can {
+            (self.sent, self.asked) = (false, false);
+        }
+        can
+    }
+
+    /// Client: whether no server has seen anything of it: it can be asked wherever.
+    pub(super) const fn is_new(&self) -> bool {
+        self.head.is_some() && !self.sent
     }
 
     /// A frame of the answer may come now.
@@ -310,11 +338,6 @@ impl Exchange {
         self.upload = Upload::Done;
         self.out.clear();
         self.out.queue.push_back(Out::Plain(kind::CANCEL, varint(reason.number())));
-    }
-
-    /// Whether a REQUEST of it was ever sealed.
-    pub(super) const fn was_sent(&self) -> bool {
-        self.sent
     }
 
     /// Whether the REQUEST is still to be sealed.

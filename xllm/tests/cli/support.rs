@@ -103,7 +103,8 @@ pub(crate) async fn relay(user: &User, allowed: bool) -> (String, String) {
 pub(crate) async fn relay_to_end(user: &User, allowed: bool) -> (String, String, JoinHandle<Stopped>) {
     let (keys, credential) = Keys::ephemeral("test").expect("randomness");
     let listed = if allowed { vec![user.mock.url()] } else { Vec::new() };
-    let config = server::Config::parse("origins.known = false", "test".as_ref(), &listed).expect("an origin");
+    let config =
+        server::Config::parse("origins.known = false\nlimits.hold_seconds = 1", "test".as_ref(), &listed).expect("an origin");
     let server = Server::new(config, Arc::new(keys)).expect("TLS");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));

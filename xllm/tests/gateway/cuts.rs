@@ -149,7 +149,7 @@ async fn an_upstream_that_stalls_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_goes_away_breaks_the_answer_off() {
-    let mut world = World::new().await;
+    let mut world = World::with("[limits]\nhold_seconds = 1", &[]).await;
     let gateway = world.gateway().await;
     let mut bodies = Vec::new();
     for http in BOTH {

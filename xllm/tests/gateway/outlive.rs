@@ -1,9 +1,12 @@
 //! The connection to the proxy is cut at random places, in the handshake, in heads, bodies and ends: callers of the gateway notice
 //! nothing, and each upstream is called once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use sha2::{Digest as _, Sha256};
@@ -99,7 +102,7 @@ async fn ask(gateway: &Gateway, dice: &Dice) {
     let size = usize::try_from(dice.roll(40_000)).expect("it is small");
     if dice.roll(5) > 0 {
         // Without a length: nothing but the relay can know that it is whole.
-        let path = format!("/anthropic/raw/bytes?n={size}&chunk={}", 1 + dice.roll(500));
+        let path = format!("/anthropic/raw/bytes?n={size}&chunk={}", 64 + dice.roll(500));
         let answer = whole(gateway.ask(http, gateway.get(&path)).await).await;
         assert_eq!(answer.status(), 200, "{:?}", answer.body());
         assert!(answer.body() == &pattern(size), "{} of {size} bytes", answer.body().len());
@@ -107,7 +110,10 @@ async fn ask(gateway: &Gateway, dice: &Dice) {
         let request = gateway.post("/anthropic/raw/sink").body(body(pattern(size))).expect("valid");
         let answer = whole(gateway.send(http, request).await).await;
         let said = json(answer.body());
-        let sha256 = Sha256::digest(pattern(size)).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let sha256 = Sha256::digest(pattern(size)).iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a String takes it");
+            text
+        });
         assert_eq!((said["bytes"].as_u64(), said["sha256"].as_str()), (Some(size as u64), Some(&*sha256)), "{said}");
     }
 }
