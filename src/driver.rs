@@ -14,7 +14,9 @@ mod exchange;
 mod pump;
 mod session;
 
-pub(crate) use exchange::{Adrift, Exchange, Moved};
+pub(crate) use exchange::Exchange;
+#[cfg(feature = "client")]
+pub(crate) use exchange::{Adrift, Moved};
 #[cfg(feature = "server")]
 pub(crate) use pump::come_back;
 pub(crate) use pump::{Hook, Pump, tune};

@@ -431,7 +431,7 @@ fn what_never_reached_the_server_is_asked_anew_with_the_same_id() {
     new.server.fail(anew, &notice).unwrap();
     new.quiet();
     assert_eq!(new.events(Role::Client)[..], [Event::Adrift(anew)]);
-    assert!(new.client.can_go_on(anew, false));
+    assert!(new.client.can_go_on(anew, false) && !new.client.can_go_on(anew, true));
 }
 
 #[test]

@@ -141,6 +141,7 @@ def decode_server_hello(payload: bytes) -> dict:
             "clock_ms": get(head, 7, uint(), "clock"),
             "node": get(head, 8, text(64), "node", False),
             "hold_seconds": get(head, 9, uint(), "hold seconds", False, 0),
+            "instance": instance.hex() if (instance := get(head, 10, byte_string(8), "instance", False)) is not None else None,
         }
     except cbor.CborError as error:
         raise malformed(str(error)) from None

@@ -127,8 +127,8 @@ def run_handshake(keys: dict, client_payload: bytes, server_payload: bytes) -> d
 def handshake_file() -> dict:
     cases = []
     key_id = seed("handshake key id", 16)
-    full = SERVER_HEAD | {1: 2, 2: {0: 50, 1: 1024}, 8: "node-\u00e9-7", 9: 60}
-    largest = {1: 3, 3: 65536, 4: 1 << 30, 5: (1 << 62) - 1, 6: (1 << 32) - 1, 7: (1 << 53) - 1, 8: "n" * 64, 9: 86400}
+    full = SERVER_HEAD | {1: 2, 2: {0: 50, 1: 1024}, 8: "node-\u00e9-7", 9: 60, 10: b"instance"}
+    largest = {1: 3, 3: 65536, 4: 1 << 30, 5: (1 << 62) - 1, 6: (1 << 32) - 1, 7: (1 << 53) - 1, 8: "n" * 64, 9: 86400, 10: b"\xff" * 8}
     smallest = {1: 0, 3: 1, 4: 16448, 5: 0, 6: 1, 7: 0}
     for name, client_head, server_head in (
         ("profile pad, as in section 11", {0: key_id, 1: 1}, SERVER_HEAD),
@@ -136,7 +136,7 @@ def handshake_file() -> dict:
         ("unknown keys in the client's head", {0: key_id, 1: 1} | EXTRA, SERVER_HEAD),
         ("unknown keys in the server's head", {0: key_id, 1: 1}, SERVER_HEAD | EXTRA),
         ("unknown value nested to the limit, head included", {0: key_id, 9: cbor.Raw(b"\x81" * 7 + b"\x00")}, SERVER_HEAD),
-        ("all keys of the server", {0: key_id, 1: 1}, SERVER_HEAD | {8: "node-\u00e9-7", 9: 60}),
+        ("all keys of the server", {0: key_id, 1: 1}, SERVER_HEAD | {8: "node-\u00e9-7", 9: 60, 10: bytes(8)}),
         ("profile off, smallest values", {0: key_id, 1: 0}, smallest),
         ("profile off asked for, stricter in force", {0: key_id, 1: 0}, SERVER_HEAD),
         ("paced with parameters, all keys of the server", {0: key_id, 1: 2, 2: {0: 50, 1: 1024}}, full),
@@ -154,7 +154,7 @@ def handshake_file() -> dict:
         run = run_handshake(keys, client_payload, server_payload)
         cases.append({
             "name": name, "prologue": b"xllm-proxy/1", **keys,
-            "client_plain": set(client_head) == {0, 1}, "server_plain": set(server_head) <= {1, 3, 4, 5, 6, 7, 8, 9},
+            "client_plain": set(client_head) == {0, 1}, "server_plain": set(server_head) <= {1, 3, 4, 5, 6, 7, 8, 9, 10},
             "client_head": client_cbor, "client_payload": client_payload,
             "client_fields": decode.decode_client_hello(client_payload), "client_hello": run["client_hello"],
             "server_head": server_cbor, "server_payload": server_payload,
@@ -306,6 +306,8 @@ def invalid_server_hellos(key_id: bytes) -> list:
     add("upload credit 2^30 + 1", SERVER_HEAD | {4: (1 << 30) + 1}, "malformed")
     add("node name of 65 bytes", SERVER_HEAD | {8: "n" * 65}, "malformed")
     add("node name of 64 characters, 65 bytes", SERVER_HEAD | {8: "n" * 63 + "\u00e9"}, "malformed")
+    add("instance of 7 bytes", SERVER_HEAD | {10: bytes(7)}, "malformed")
+    add("instance as text", SERVER_HEAD | {10: "instance"}, "malformed")
     add("clock as text", SERVER_HEAD | {7: "now"}, "malformed")
     add("clock of 2^62", SERVER_HEAD | {7: 1 << 62}, "malformed")
     add("parameters not a map", SERVER_HEAD | {2: 0}, "malformed")

@@ -205,8 +205,11 @@ impl Connection {
         keep > core::mem::replace(&mut self.share, keep)
     }
 
-    /// Drops an exchange that is held, or whose last frame may not have arrived.
+    /// Drops an exchange that is held, or whose last frame may not have arrived; one that is open ends with this session at the latest.
     pub fn forget(&mut self, exchange: u32) {
+        if let Some(open) = self.exchanges.get_mut(&exchange) {
+            open.is_not_resumable();
+        }
         if let Some(found) = self.held.remove(&exchange).or_else(|| self.settling.remove(&exchange)) {
             self.settle(exchange, found.tally());
         }

@@ -285,9 +285,12 @@ impl Exchange {
     /// Whether this refuses it here alone.
     pub(super) fn is_refused_here(&mut self, notice: &Notice) -> bool {
         let of_session = matches!(notice.code, Code::DuplicateRequest | Code::ShuttingDown | Code::TooManyExchanges);
-        self.is_resuming()
-            || (self.again && self.can_ask_again() && of_session)
-            || (notice.code == Code::ShuttingDown && notice.retry && self.renew())
+        let anew = self.again && self.can_ask_again();
+        if anew && notice.code == Code::DuplicateRequest {
+            // The server has had it. To ask for a third time would lead here again.
+            self.head = None;
+        }
+        self.is_resuming() || (anew && of_session) || (notice.code == Code::ShuttingDown && notice.retry && self.renew())
     }
 
     /// The server has not taken it and never will, in this session. Whether it can be asked elsewhere as if it were new.

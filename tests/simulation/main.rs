@@ -1,0 +1,66 @@
+//! A client and a server on a virtual clock, over a network that delays, stalls and cuts, all from one seed: whatever happens, what is
+//! delivered is a prefix of what was sent, an answer that ends is whole, no upstream is called twice for a request, memory is bounded,
+//! and every request comes to an end.
+//!
+//! `XLLM_SEED=n cargo test --test simulation one -- --nocapture` runs one seed once more; `XLLM_SEEDS=n` sets how many are run.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+#![allow(clippy::cast_possible_truncation, reason = "bytes that repeat are good enough for a body")]
+
+mod client;
+mod dice;
+mod net;
+mod server;
+mod world;
+
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use world::{Fate, World};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+/// Runs one seed to its end. Every other one has no restarts and a long hold: there, nothing may be lost at all.
+fn run(seed: u64) -> [usize; 3] {
+    let mut world = World::new(seed);
+    world.run();
+    let count = |fate: fn(&Fate) -> bool| world.client.asks.iter().filter(|ask| fate(ask.fate.as_ref().unwrap())).count();
+    [count(|fate| *fate == Fate::Whole), count(|fate| *fate == Fate::Lost), world.cuts]
+}
+
+#[test]
+fn whatever_the_network_does_nothing_is_lost_twice_or_left() {
+    let seeds = number("XLLM_SEEDS").unwrap_or(500);
+    let from = number("XLLM_FROM").unwrap_or(0);
+    let next = AtomicU64::new(from);
+    let work = || {
+        let mut sums = [0; 3];
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= from + seeds {
+                return sums;
+            }
+            let counts = std::panic::catch_unwind(|| run(seed));
+            let counts = counts.unwrap_or_else(|_| panic!("seed {seed} fails, and does so again with XLLM_SEED={seed}"));
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let sums = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    });
+    let [whole, lost, cuts] = [0, 1, 2].map(|which| sums.iter().map(|sums| sums[which]).sum::<usize>());
+    println!("{seeds} seeds: {cuts} cuts, {whole} whole answers, {lost} lost with a restart or a hold that ran out");
+    assert!(cuts as u64 > seeds && whole > lost, "it tests what it is for");
+}
+
+#[test]
+fn one_seed_once_more() {
+    if let Some(seed) = number("XLLM_SEED") {
+        println!("{:?}", run(seed));
+    }
+}
