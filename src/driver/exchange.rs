@@ -235,7 +235,7 @@ impl Exchange {
         if !to.lock().connection.can_adopt() {
             return false;
         }
-        let Some((held, slot)) = take(&home, |connection, number| connection.can_resume(number, resume.next)) else {
+        let Some((held, slot)) = take(&home, |connection, number| connection.can_resume(number, resume)) else {
             return false;
         };
         let mut state = to.lock();

@@ -202,7 +202,7 @@ fn stamps_and_receipt_tell_exactly_where_the_time_went() {
 #[test]
 fn every_resume_is_answered_with_gone() {
     let mut peer = Scripted::established_client(server_config());
-    peer.frame(1, &Frame::Resume(Resume { id: [7; 16], next: 3, credit: 1 << 20 }));
+    peer.frame(1, &Frame::Resume(Resume { id: [7; 16], next: 3, credit: 1 << 20, attempt: 1 }));
     peer.frame(2, &Frame::Request(Box::new(get())));
     assert_eq!(peer.hear()[..], [(1, Frame::Gone)]);
     assert!(matches!(peer.events()[..], [Event::Request(2, _)]));

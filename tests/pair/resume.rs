@@ -45,7 +45,7 @@ fn back(old: &mut Pair, new: &mut Pair, number: u32) -> (u32, Resume, Vec<Event>
     let events = new.events(Role::Server);
     let [Event::Resume(asked, resume)] = events[..] else { panic!("{events:?}") };
     assert_eq!(asked, again);
-    if old.server.can_resume(number, resume.next) {
+    if old.server.can_resume(number, &resume) {
         let held = old.server.take(number).expect("it is held");
         new.server.adopt(again, held, &resume);
     } else {
@@ -53,6 +53,11 @@ fn back(old: &mut Pair, new: &mut Pair, number: u32) -> (u32, Resume, Vec<Event>
     }
     new.quiet();
     (again, resume, new.events(Role::Client))
+}
+
+/// What asks for a response from this place on.
+const fn from(next: u64) -> Resume {
+    Resume { id: [7; 16], next, credit: limits::CREDIT_MIN, attempt: 9 }
 }
 
 /// The bytes of an exchange's pieces in these events.
@@ -242,7 +247,8 @@ fn what_has_arrived_is_kept_no_longer_and_a_silent_session_asks_by_itself() {
     assert!(asked.0 <= 2 && asked.1 <= 2, "a PING and a PONG each way, or both at once: {asked:?}");
     pair.pass(secs(9));
     assert_eq!(pair.to_client.writes.len() - writes.0, asked.0, "nothing more to ask");
-    assert!(pair.server.can_resume(number, 11) && !pair.server.can_resume(number, 10) && !pair.server.can_resume(number, 12));
+    let can = |next| pair.server.can_resume(number, &from(next));
+    assert!(can(11) && !can(10) && !can(12));
 }
 
 #[test]
@@ -301,7 +307,7 @@ fn an_exchange_is_settled_when_its_end_has_arrived() {
     assert!(pair.server.drain_settled().next().is_none());
     pair.pass(limits::ARRIVAL_TIME);
     assert_eq!(pair.server.drain_settled().collect::<Vec<_>>(), [number]);
-    assert!(!pair.server.can_resume(number, 0));
+    assert!(!pair.server.can_resume(number, &from(0)));
 }
 
 #[test]
@@ -392,6 +398,16 @@ fn of_two_that_come_back_the_last_has_it_and_the_other_is_told() {
 }
 
 #[test]
+fn one_that_was_under_way_for_long_takes_nothing_from_a_later_one() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&get());
+    cut(&mut old);
+    let (again, resume, _) = back(&mut old, &mut new, number);
+    assert!(new.server.can_resume(again, &Resume { attempt: resume.attempt + 1, ..resume }));
+    assert!(!new.server.can_resume(again, &Resume { attempt: resume.attempt - 1, ..resume }));
+}
+
+#[test]
 fn a_session_that_lost_an_exchange_to_another_fails_it_there() {
     let mut pair = pair();
     let number = pair.open(&get());
@@ -445,7 +461,7 @@ fn one_whose_session_refuses_it_may_go_on_in_another() {
     new.quiet();
     let events = new.events(Role::Client);
     assert!(events.contains(&Event::Adrift(again)), "{events:?}");
-    assert!(new.client.can_go_on(again, false) && old.server.can_resume(number, 0));
+    assert!(new.client.can_go_on(again, false) && old.server.can_resume(number, &from(0)));
 }
 
 #[test]
@@ -487,6 +503,7 @@ fn a_hold_ends_in_time() {
 #[test]
 fn a_finish_waits_for_the_end_of_the_answer_and_holds_it_from_there() {
     let mut old = granting(Hold { finish: true, ..hold() });
+    let unasked = old.open(&Request { id: [9; 16], ..post(BodyLength::Unknown) });
     let (slow, full) = (old.open(&get()), old.open(&Request { id: [8; 16], ..get() }));
     for number in [slow, full] {
         old.respond(number, &ok());
@@ -499,6 +516,7 @@ fn a_finish_waits_for_the_end_of_the_answer_and_holds_it_from_there() {
     old.server.expire(start, false);
     old.server.expire(start + secs(60), false);
     assert!(old.server.holds(slow) && !old.server.holds(full), "one that cannot be read on cannot be waited for");
+    assert!(!old.server.holds(unasked), "nor one of which the rest does not come");
     old.server.send_data(start + secs(300), slow, "done".into()).unwrap();
     old.server.end(slow, Headers::new()).unwrap();
     old.server.expire(start + ms(359_999), false);
@@ -537,7 +555,7 @@ fn a_peer_that_breaks_the_rules_comes_back_for_nothing() {
 #[test]
 fn a_server_without_holds_answers_every_resume_with_gone() {
     let mut peer = Scripted::established_client(server_config());
-    peer.frame(1, &Frame::Resume(Resume { id: [7; 16], next: 0, credit: limits::CREDIT_MIN }));
+    peer.frame(1, &Frame::Resume(from(0)));
     assert_eq!(peer.hear()[..], [(1, Frame::Gone)]);
     assert_eq!(peer.events()[..], []);
 }
@@ -597,7 +615,7 @@ fn a_flood_of_resumes_ends_the_session() {
     let mut peer = Scripted::client_with(server_config(), &Terms { hold: Some(hold()), ..Terms::default() });
     peer.say(&[0]);
     for number in 1..=5000 {
-        peer.frame(number, &Frame::Resume(Resume { id: [7; 16], next: 0, credit: limits::CREDIT_MIN }));
+        peer.frame(number, &Frame::Resume(from(0)));
         for event in peer.events() {
             if let Event::Resume(asked, _) = event {
                 peer.subject.gone(asked);

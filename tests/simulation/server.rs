@@ -114,7 +114,7 @@ impl World {
                     let to = &self.sessions[session].server;
                     let job = found.filter(|_| to.can_adopt()).filter(|&job| {
                         let (at, old) = self.server.jobs[job].home;
-                        self.sessions[at].server.can_resume(old, resume.next)
+                        self.sessions[at].server.can_resume(old, &resume)
                     });
                     if let Some(job) = job {
                         let (at, old) = self.server.jobs[job].home;

@@ -278,6 +278,7 @@ def decode_frame_head(kind: str, head: dict) -> dict:
             "request_id": get(head, 0, byte_string(16), "request ID").hex(),
             "next_seq": get(head, 1, uint(), "next seq"),
             "credit": get(head, 2, uint(CREDIT_MIN, CREDIT_MAX), "download credit"),
+            "attempt": get(head, 3, uint(), "attempt", False, 0),
         }
     if kind == "RESUMED":
         return {"received": get(head, 0, uint(), "received"),

@@ -67,8 +67,8 @@ def goaway(code=9, last=7, text=None, after=None):
     return {"type": "GOAWAY", "exchange": 0, "code": code, "last": last, "text": text, "after": after}
 
 
-def resume(exchange=1, next_seq=0, credit=1 << 20):
-    return {"type": "RESUME", "exchange": exchange, "request_id": ID, "next_seq": next_seq, "credit": credit}
+def resume(exchange=1, next_seq=0, credit=1 << 20, attempt=1):
+    return {"type": "RESUME", "exchange": exchange, "request_id": ID, "next_seq": next_seq, "credit": credit, "attempt": attempt}
 
 
 def resumed(exchange=1, received=0, credit=16448):
@@ -164,6 +164,7 @@ def valid_cases() -> list:
          {9: Raw(bytes.fromhex("c1a100c1a100c1a10000"))}),
         ("GOAWAY, text and unknown keys", "server", goaway(8, (1 << 30) - 1, "idle for 300 s"), UNKNOWN),
         ("RESUME", "client", resume(), None),
+        ("RESUME, no attempt said", "client", resume(attempt=0), None),
         ("RESUME, unknown keys", "client", resume(9, 70000, 16448), UNKNOWN),
         ("RESUMED", "server", {"type": "RESUMED", "exchange": 9, "received": 2, "credit": 1 << 20}, None),
         ("RESUMED, no credit left, unknown keys", "server",

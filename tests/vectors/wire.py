@@ -205,7 +205,7 @@ def head_of(frame: dict) -> dict:
         if f["after"] is not None:
             head[3] = f["after"]
     elif kind == "RESUME":
-        head = {0: bytes.fromhex(f["request_id"]), 1: f["next_seq"], 2: f["credit"]}
+        head = {0: bytes.fromhex(f["request_id"]), 1: f["next_seq"], 2: f["credit"]} | ({3: f["attempt"]} if f["attempt"] else {})
     elif kind == "RESUMED":
         head = {0: f["received"], 1: f["credit"]}
     else:

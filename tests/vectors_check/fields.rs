@@ -67,9 +67,10 @@ pub(crate) fn frame_json(exchange: u32, frame: &Frame, stamps: Option<Stamps>) -
             "GOAWAY",
             json!({ "code": goaway.code.map_or(0, Code::number), "last": goaway.last, "text": goaway.text, "after": goaway.after }),
         ),
-        Frame::Resume(resume) => {
-            ("RESUME", json!({ "request_id": hex(&resume.id), "next_seq": resume.next, "credit": resume.credit }))
-        }
+        Frame::Resume(resume) => (
+            "RESUME",
+            json!({ "request_id": hex(&resume.id), "next_seq": resume.next, "credit": resume.credit, "attempt": resume.attempt }),
+        ),
         Frame::Resumed(resumed) => ("RESUMED", json!({ "received": resumed.received, "credit": resumed.credit })),
         Frame::Gone => ("GONE", json!({})),
     };

@@ -97,9 +97,9 @@ impl Connection {
         self.held.get(&exchange).or_else(|| self.exchanges.get(&exchange)).or_else(|| self.settling.get(&exchange))
     }
 
-    /// Server: whether what comes from this place of the response on can be had.
-    pub fn can_resume(&self, exchange: u32, next: u64) -> bool {
-        self.any(exchange).is_some_and(|found| found.reaches(next))
+    /// Server: whether what this asks for can be had of the exchange.
+    pub fn can_resume(&self, exchange: u32, resume: &Resume) -> bool {
+        self.any(exchange).is_some_and(|found| found.can_resume(resume))
     }
 
     /// Server: whether an exchange of another session can go on in this one.
@@ -181,7 +181,8 @@ impl Connection {
         let (hold, share) = (self.hold, self.share);
         let is_due = |exchange: &Exchange| {
             let Some(Hold { time, finish, .. }) = hold else { return true };
-            let waits = finish && !exchange.has_ended() && exchange.out.has_room_cut(share);
+            // What nobody sends the rest of does not end, nor does what there is no room for.
+            let waits = finish && exchange.has_upload() && !exchange.has_ended() && exchange.out.has_room_cut(share);
             let since = if finish && exchange.has_ended() { cut.max(exchange.spoke) } else { cut };
             !waits && now >= since + time
         };

@@ -158,6 +158,8 @@ pub(super) struct Exchange {
     pub(super) sealed: u64,
     /// Whether it can go on in another session.
     resumable: bool,
+    /// How often a client has come back for it, by its own count.
+    attempt: u64,
     /// Server: it came from another session; the end of its upload may come once more.
     resumed: bool,
     /// Client: the head of its REQUEST, until the server is known to have it.
@@ -204,6 +206,7 @@ impl Exchange {
             frames: 0,
             sealed: 0,
             resumable: keep > 0,
+            attempt: 0,
             resumed: false,
             head: None,
             again: false,
@@ -235,7 +238,8 @@ impl Exchange {
         let credit = (self.inbound.credit + core::mem::take(&mut self.inbound.owed)).clamp(CREDIT_MIN, CREDIT_MAX);
         self.inbound.credit = credit;
         self.enter_session();
-        let resume = Resume { id: self.id, next: self.inbound.next, credit };
+        self.attempt += 1;
+        let resume = Resume { id: self.id, next: self.inbound.next, credit, attempt: self.attempt };
         self.out.begin_anew(Out::Plain(kind::RESUME, resume.encode()));
     }
 
@@ -532,21 +536,26 @@ impl Exchange {
         (self.listed, self.crediting) = (false, false);
     }
 
+    /// Server: whether all of the request body is there.
+    pub(super) fn has_upload(&self) -> bool {
+        self.upload == Upload::Done
+    }
+
     /// Server: the place in the response that the next frame has.
     pub(super) const fn next_place(&self) -> u64 {
         self.out.seq
     }
 
-    /// Server: whether what comes from this place of the response on can still be sent.
-    pub(super) fn reaches(&self, place: u64) -> bool {
-        self.resumable && self.out.reaches(place)
+    /// Server: whether this can be had: all from its place of the response on, and no later attempt was made before.
+    pub(super) fn can_resume(&self, resume: &Resume) -> bool {
+        self.resumable && resume.attempt >= self.attempt && self.out.reaches(resume.next)
     }
 
     /// Server: goes on in another session, from this place of the response. Gives what the client has to know of its upload.
     pub(super) fn resume(&mut self, resume: &Resume) -> Resumed {
         self.enter_session();
         self.out.rewind(resume.next, resume.credit);
-        self.resumed = true;
+        (self.resumed, self.attempt) = (true, resume.attempt);
         self.inbound.credit += core::mem::take(&mut self.inbound.owed);
         Resumed { received: self.inbound.total, credit: self.inbound.credit }
     }

@@ -178,6 +178,8 @@ pub struct Resume {
     pub next: u64,
     /// Initial download credit.
     pub credit: u64,
+    /// Larger than in any RESUME of this request before: one that was under way for long takes nothing from a later one.
+    pub attempt: u64,
 }
 
 impl Resume {
@@ -187,12 +189,15 @@ impl Resume {
             id: required(map.array(0)?)?,
             next: required(map.uint(1)?)?,
             credit: required(map.ranged(2, limits::CREDIT_MIN..=limits::CREDIT_MAX)?)?,
+            attempt: map.uint(3)?.unwrap_or(0),
         })
     }
 
     /// The encoded head.
     pub fn encode(&self) -> Bytes {
-        MapWriter::default().put(0, &self.id[..]).put(1, self.next).put(2, self.credit).encode().into()
+        let mut map = MapWriter::default();
+        map.put(0, &self.id[..]).put(1, self.next).put(2, self.credit);
+        map.put_some(3, (self.attempt > 0).then_some(self.attempt)).encode().into()
     }
 }
 

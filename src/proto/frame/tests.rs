@@ -39,7 +39,7 @@ fn every_frame() -> Vec<(u32, Frame)> {
         (0, Frame::Ping(ping)),
         (9, Frame::Pong(ping)),
         (0, Frame::GoAway(GoAway { code: Some(Code::ShuttingDown), last: 3, text: "later".into(), after: Some(5000) })),
-        (4, Frame::Resume(Resume { id: [2; 16], next: 9, credit: 1 << 20 })),
+        (4, Frame::Resume(Resume { id: [2; 16], next: 9, credit: 1 << 20, attempt: 3 })),
         (4, Frame::Resumed(Resumed { received: 8, credit: 0 })),
         (limits::EXCHANGE, Frame::Gone),
     ]
