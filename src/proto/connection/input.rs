@@ -329,6 +329,13 @@ impl Connection {
                 self.idle_since = now;
                 Event::Adrift(exchange)
             }
+            // By one of ours that was under way for long: the exchange is there, and we are still who wants it.
+            Frame::Error { seq, notice } if notice.code == Code::Superseded => {
+                open.check_place(seq)?;
+                self.hold_one(exchange);
+                self.idle_since = now;
+                Event::Adrift(exchange)
+            }
             Frame::Error { seq, notice } => {
                 open.on_error(seq)?;
                 self.exchanges.remove(&exchange);

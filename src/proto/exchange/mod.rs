@@ -116,10 +116,12 @@ impl Inbound {
         Ok(())
     }
 
+    fn check(&self, seq: u64) -> Result<(), Error> {
+        if seq == self.next { Ok(()) } else { Err(Error::sequence("a gap or a repeat in a response")) }
+    }
+
     fn step(&mut self, seq: u64) -> Result<(), Error> {
-        if seq != self.next {
-            return Err(Error::sequence("a gap or a repeat in a response"));
-        }
+        self.check(seq)?;
         self.next += 1;
         Ok(())
     }
@@ -392,6 +394,12 @@ impl Exchange {
             return Err(Error::sequence("an end whose count is not what came"));
         }
         Ok(())
+    }
+
+    /// The next frame of the response has this place.
+    pub(super) fn check_place(&self, seq: u64) -> Result<(), Error> {
+        self.check_answered()?;
+        self.inbound.check(seq)
     }
 
     pub(super) fn on_error(&mut self, seq: u64) -> Result<(), Error> {
