@@ -162,6 +162,11 @@ impl Holds {
         self.lock().cut.retain(|(_, session)| session.holds_any());
     }
 
+    /// The server begins to serve.
+    pub(super) fn start(&self) {
+        self.lock().stopped = false;
+    }
+
     /// Nobody comes back any more: the server stops.
     pub(super) fn stop(&self) {
         let cut = {

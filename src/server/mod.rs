@@ -188,6 +188,7 @@ impl Server {
     ) -> Stopped {
         let workers: Arc<[_]> =
             (0..).zip(places).map(|(number, place)| Worker::new(number, place, self.metrics.meter())).collect();
+        self.holds.start();
         // The second ends all at once: at the end of the time to finish, or when this future is dropped.
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let guard = end.clone().drop_guard();
