@@ -126,7 +126,10 @@ impl World {
             _ => {}
         }
         self.upload(ask);
-        while let Some((_, size)) = self.client.asks[ask].taking.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(&(at, size)) = self.client.asks[ask].taking.front()
+            && at <= now
+        {
+            self.client.asks[ask].taking.pop_front();
             if let Home::In(session, number) | Home::Adrift { at: (session, number), .. } = self.client.asks[ask].home {
                 self.sessions[session].client.taken(number, size);
             }
@@ -146,8 +149,8 @@ impl World {
             let due = now + Duration::from_millis(20) + world.dice.millis(1000);
             world.client.asks[ask].home = Home::Adrift { at, since, anew, due, tries };
         };
-        let hold = self.terms.hold.unwrap().time;
-        if !is_new && now >= since + hold {
+        let time = self.terms.hold.unwrap().time;
+        if !is_new && now >= since + time {
             return lose(self);
         }
         let Some(session) = self.session(None) else { return again(self) };

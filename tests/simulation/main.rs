@@ -3,6 +3,7 @@
 //! and every request comes to an end.
 //!
 //! `XLLM_SEED=n cargo test --test simulation one -- --nocapture` runs one seed once more; `XLLM_SEEDS=n` sets how many are run.
+#![allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 #![allow(clippy::cast_possible_truncation, reason = "bytes that repeat are good enough for a body")]
 

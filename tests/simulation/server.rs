@@ -76,7 +76,9 @@ impl World {
 
     fn settle(&mut self, session: usize) {
         let settled: Vec<_> = self.sessions[session].server.drain_settled().collect();
-        settled.into_iter().for_each(|number| self.end_job(session, number));
+        for number in settled {
+            self.end_job(session, number);
+        }
     }
 
     pub(crate) fn server_hears(&mut self, session: usize) {
@@ -197,7 +199,7 @@ impl World {
             + if self.dice.one_in(30) {
                 self.dice.millis(20_000)
             } else {
-                self.dice.millis(if number % 2 == 0 { 300 } else { 2 })
+                self.dice.millis(if number.is_multiple_of(2) { 300 } else { 2 })
             };
         if !job.responded {
             let response = Response { status: 200, headers: Vec::new(), length: None };

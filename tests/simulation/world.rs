@@ -76,7 +76,7 @@ pub(crate) struct World {
     key: ServerKey,
 }
 
-const LIMIT: Duration = Duration::from_secs(4 * 3600);
+const LIMIT: Duration = Duration::from_hours(4);
 
 fn psk() -> Psk {
     Secret::new([2; 32])
@@ -91,7 +91,7 @@ impl World {
         let restarts = if strict { 0 } else { dice.below(3) };
         let restarts = (0..restarts).map(|_| Duration::from_secs(1000 + dice.below(100))).collect();
         let hold = Hold {
-            time: if strict { Duration::from_secs(3600) } else { Duration::from_secs(5 + dice.below(60)) },
+            time: if strict { Duration::from_hours(1) } else { Duration::from_secs(5 + dice.below(60)) },
             keep: if strict || dice.one_in(2) { limits::KEEP } else { 64 * 1024 },
             finish: dice.one_in(4),
         };
@@ -134,7 +134,7 @@ impl World {
             buffered: 1 << 20,
             hello_time: limits::HELLO_TIME,
             keep_alive: limits::SERVER_KEEP_ALIVE,
-            idle: Duration::from_secs(600),
+            idle: Duration::from_mins(10),
             node: None,
             instance: self.server.instance.to_be_bytes(),
         };
