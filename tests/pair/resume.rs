@@ -358,6 +358,22 @@ fn the_upstream_of_a_held_answer_is_read_until_the_ring_is_full_and_on_when_it_g
 }
 
 #[test]
+fn an_upload_that_has_no_session_waits_with_a_queue_that_is_full() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&post(BodyLength::Unknown));
+    cut(&mut old);
+    let mut given = 0;
+    while old.client.has_room(number) {
+        old.body(number, &[b'x'; 10]);
+        given += 1;
+        assert!(given < 10_000, "it is bounded");
+    }
+    let (again, ..) = back(&mut old, &mut new, number);
+    assert!(new.client.has_room(again));
+    assert_eq!(pieces(&new.events(Role::Server), again).len(), given);
+}
+
+#[test]
 fn many_that_are_held_share_what_there_is_for_all() {
     let mut old = pair();
     let number = old.open(&get());

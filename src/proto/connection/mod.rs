@@ -392,9 +392,18 @@ impl Connection {
 
     /// Whether the exchange takes another piece now. If not, [`Event::Room`] follows.
     pub fn has_room(&mut self, exchange: u32) -> bool {
-        match self.exchanges.get_mut(&exchange) {
-            Some(open) => open.out.has_room(),
-            None => self.held.get(&exchange).is_some_and(|held| held.out.has_room_cut(self.share)),
+        let server = self.is_server();
+        match (self.exchanges.get_mut(&exchange), self.held.get_mut(&exchange)) {
+            (Some(open), _) => open.out.has_room(),
+            // A server reads an upstream on; what a client uploads waits as it does behind a slow path.
+            (None, Some(held)) => {
+                if server {
+                    held.out.has_room_cut(self.share)
+                } else {
+                    held.out.has_room()
+                }
+            }
+            (None, None) => false,
         }
     }
 
