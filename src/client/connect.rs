@@ -101,7 +101,7 @@ pub(super) struct Wires<'a> {
     pub(super) changed: &'a watch::Sender<()>,
     /// Told when it takes another request.
     pub(super) free: &'a Arc<Notify>,
-    /// Told of exchanges that do not go on in it, and whether the server had nothing of them.
+    /// Told of exchanges that do not go on in it, and whether they are to be asked anew, because the server had nothing of them.
     pub(super) adrift: Box<dyn Fn(Arc<Exchange>, bool) + Send>,
 }
 
@@ -234,8 +234,8 @@ impl Hook for ClientHook {
 
     fn resume(&mut self, _number: u32, _resume: &Resume) {}
 
-    fn adrift(&mut self, exchange: Arc<Exchange>, gone: bool) {
-        (self.adrift)(exchange, gone);
+    fn adrift(&mut self, exchange: Arc<Exchange>, anew: bool) {
+        (self.adrift)(exchange, anew);
     }
 
     fn going_away(&mut self, goaway: &GoAway) {

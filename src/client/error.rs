@@ -57,8 +57,8 @@ impl Error {
         self.fault
     }
 
-    /// Whether repeating the request is safe: the upstream was certainly not called, or never had all of the request. It says nothing of whether it helps: a
-    /// request that the proxy does not allow fails again.
+    /// Whether repeating the request is safe: the upstream was certainly not called, or never had all of the request. It says nothing
+    /// of whether it helps: a request that the proxy does not allow fails again.
     pub const fn retry_safe(&self) -> bool {
         self.retry
     }

@@ -56,8 +56,8 @@ pub(crate) trait Hook: Send {
     fn request(&mut self, exchange: Arc<Exchange>, request: Box<Request>) -> Duration;
     /// Server: the client comes back for an exchange, to go on with this number.
     fn resume(&mut self, number: u32, resume: &Resume);
-    /// Client: an exchange does not go on here. Whether the server had nothing of it.
-    fn adrift(&mut self, exchange: Arc<Exchange>, gone: bool);
+    /// Client: an exchange does not go on here. Whether it is to be asked `anew`, because the server had nothing of it.
+    fn adrift(&mut self, exchange: Arc<Exchange>, anew: bool);
     /// Client: no new exchanges.
     fn going_away(&mut self, goaway: &GoAway);
     /// It is over.
@@ -277,10 +277,10 @@ where
                 _ => {}
             }
         }
-        for (exchange, gone) in self.told.adrift.drain(..) {
+        for (exchange, anew) in self.told.adrift.drain(..) {
             // One that nobody has any more is needed no more.
             if let Some(exchange) = exchange.upgrade() {
-                self.hook.adrift(exchange, gone);
+                self.hook.adrift(exchange, anew);
             }
         }
     }

@@ -100,7 +100,7 @@ pub(super) struct Told {
     /// What concerns the session.
     pub(super) events: Vec<Event>,
     pub(super) wake: Vec<Waker>,
-    /// Client: exchanges that do not go on here, and whether the server had nothing of them.
+    /// Client: exchanges that do not go on here, and whether they are to be asked anew, because the server had nothing of them.
     pub(super) adrift: Vec<(Weak<Exchange>, bool)>,
 }
 

@@ -107,7 +107,7 @@ impl Holds {
             return Err(Notice::new(Code::DuplicateRequest, Fault::Client, text));
         }
         state.known.insert(id, Arc::downgrade(exchange));
-        Ok(Registered { holds: self.clone(), id })
+        Ok(Registered { holds: self.clone(), id, hash })
     }
 
     /// The request with this ID, if it is known.
@@ -201,13 +201,14 @@ fn share(most: usize, count: usize) -> usize {
 pub(super) struct Registered {
     holds: Arc<Holds>,
     id: Id,
+    /// That by which it is remembered.
+    hash: u64,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let hash = self.holds.hasher.hash_one(self.id);
         let mut state = self.holds.lock();
         state.known.remove(&self.id);
-        state.seen.insert(hash);
+        state.seen.insert(self.hash);
     }
 }

@@ -211,7 +211,7 @@ impl Hook for ServerHook {
         debug!(client = %self.client(), exchange = number, resumed, "a client came back for a request");
     }
 
-    fn adrift(&mut self, _exchange: Arc<Exchange>, _gone: bool) {}
+    fn adrift(&mut self, _exchange: Arc<Exchange>, _anew: bool) {}
 
     fn going_away(&mut self, _goaway: &GoAway) {}
 

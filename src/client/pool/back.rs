@@ -26,10 +26,10 @@ impl Drop for Lost {
     }
 }
 
-/// Has the exchange go on: where the server had nothing of it (`gone`), by asking anew. If that cannot be, its program is told.
-pub(super) async fn bring_back(pool: Arc<Inner>, exchange: Arc<Exchange>, gone: bool) {
+/// Has the exchange go on: where the server had nothing of it, by asking `anew`. If that cannot be, its program is told.
+pub(super) async fn bring_back(pool: Arc<Inner>, exchange: Arc<Exchange>, anew: bool) {
     let mut lost = Lost(Some(exchange.clone()));
-    let failed = attempt(&pool, &exchange, gone).await.err();
+    let failed = attempt(&pool, &exchange, anew).await.err();
     lost.0 = None;
     if let Some(because) = failed {
         info!(%because, "a request did not outlive its connection");
@@ -37,13 +37,13 @@ pub(super) async fn bring_back(pool: Arc<Inner>, exchange: Arc<Exchange>, gone: 
     }
 }
 
-async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, gone: bool) -> Result<(), String> {
+async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(), String> {
     // One that goes on already, or is over.
     let Some(adrift) = exchange.adrift() else { return Ok(()) };
     let hold = Duration::from_secs(adrift.server.hold);
     let hold = if adrift.is_new { hold.max(pool.settings.patience) } else { hold };
     let Some(deadline) = adrift.since.checked_add(hold) else { return Ok(()) };
-    debug!(gone, tries = adrift.tries, "a request is to go on in another session");
+    debug!(anew, tries = adrift.tries, "a request is to go on in another session");
     if adrift.tries > 0 {
         sleep(jitter(backoff(adrift.tries, BACKOFF_WAITED_FOR))).await;
     }
@@ -52,8 +52,8 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, gone: bool) -> Result<(
         // From here on no word is missed.
         free.as_mut().enable();
         let Ready { session, .. } = find(pool, &adrift, deadline).await.map_err(|error| error.to_string())?;
-        match exchange.move_to(&session, gone) {
-            Moved::Nothing if gone => return Err("the proxy has nothing of it any more".into()),
+        match exchange.move_to(&session, anew) {
+            Moved::Nothing if anew => return Err("the proxy has nothing of it any more".into()),
             Moved::Yes | Moved::Nothing => return Ok(()),
             Moved::Never => {}
             Moved::NotNow => {

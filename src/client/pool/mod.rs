@@ -266,8 +266,8 @@ impl Inner {
             epoch: self.epoch,
             changed: &self.changed,
             free: &self.free,
-            adrift: Box::new(move |exchange, gone| match pool.upgrade() {
-                Some(pool) => pool.bring_back(exchange, gone),
+            adrift: Box::new(move |exchange, anew| match pool.upgrade() {
+                Some(pool) => pool.bring_back(exchange, anew),
                 None => exchange.lose("this client was dropped".into()),
             }),
         };
@@ -291,9 +291,9 @@ impl Inner {
         }
     }
 
-    /// Has an exchange go on whose session is over, or has nothing of it.
-    fn bring_back(self: &Arc<Self>, exchange: Arc<Exchange>, gone: bool) {
-        let task = back::bring_back(self.clone(), exchange, gone);
+    /// Has an exchange go on whose session is over, or has nothing of it: then by asking `anew`.
+    fn bring_back(self: &Arc<Self>, exchange: Arc<Exchange>, anew: bool) {
+        let task = back::bring_back(self.clone(), exchange, anew);
         self.tasks.spawn(self.over.clone().run_until_cancelled_owned(task));
     }
 

@@ -47,7 +47,7 @@ impl Hook for Talkative {
 
     fn resume(&mut self, _number: u32, _resume: &Resume) {}
 
-    fn adrift(&mut self, _exchange: Arc<Exchange>, _gone: bool) {}
+    fn adrift(&mut self, _exchange: Arc<Exchange>, _anew: bool) {}
 
     fn going_away(&mut self, _goaway: &GoAway) {}
 

@@ -60,7 +60,6 @@ impl Connection {
                 Ok((said, traffic)) => {
                     self.set_keys(traffic);
                     self.profile = said.profile;
-                    self.upload_credit = said.credit;
                     self.exchanges_max = said.exchanges;
                     self.said = Some(said.clone());
                     self.confirm = true;
@@ -248,7 +247,7 @@ impl Connection {
                 let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
                 let notice = Notice::new(Code::Cancelled, Fault::Client, "the exchange was cancelled");
                 let known = !open.has_ended();
-                open.is_not_resumable();
+                open.end_with_session();
                 open.push_error(notice.encode(), true)?;
                 self.list(exchange);
                 if known {
@@ -325,15 +324,13 @@ impl Connection {
             }
             // Not in this session; or our first REQUEST arrived after we were told that there is none.
             Frame::Error { seq: 0, notice } if open.is_refused_here(&notice) => {
-                self.hold_one(exchange);
-                self.idle_since = now;
+                self.hold_one(now, exchange);
                 Event::Adrift(exchange)
             }
             // By one of ours that was under way for long: the exchange is there, and we are still who wants it.
             Frame::Error { seq, notice } if notice.code == Code::Superseded => {
                 open.check_place(seq)?;
-                self.hold_one(exchange);
-                self.idle_since = now;
+                self.hold_one(now, exchange);
                 Event::Adrift(exchange)
             }
             Frame::Error { seq, notice } => {
@@ -349,8 +346,7 @@ impl Connection {
             }
             Frame::Gone => {
                 open.on_gone()?;
-                self.hold_one(exchange);
-                self.idle_since = now;
+                self.hold_one(now, exchange);
                 Event::Gone(exchange)
             }
             _ => return Err(Error::Misuse("a frame that the decoder lets through from the wrong side")),
@@ -362,7 +358,8 @@ impl Connection {
     }
 
     /// Client: there is nothing of it in this session; it may go on all the same, if somebody still wants it.
-    fn hold_one(&mut self, exchange: u32) {
+    fn hold_one(&mut self, now: Duration, exchange: u32) {
+        self.idle_since = now;
         if let Some(open) = self.exchanges.remove(&exchange).filter(Exchange::is_resumable) {
             self.held.insert(exchange, open);
         }

@@ -204,8 +204,7 @@ pub struct Connection {
     hello: Option<[u8; HELLO]>,
     keys: Option<(Sealer, Opener)>,
     profile: Profile,
-    /// What the server's hello allows the client.
-    upload_credit: u64,
+    /// How many exchanges may be open at once.
     exchanges_max: u32,
     /// The server's hello.
     said: Option<ServerHello>,
@@ -290,7 +289,6 @@ impl Connection {
             hello: None,
             keys: None,
             profile: Profile::default(),
-            upload_credit: 0,
             exchanges_max: 0,
             said: None,
             hold: None,
@@ -373,13 +371,22 @@ impl Connection {
             return Err(Error::Misuse("no exchange can be opened now"));
         }
         let head = request.encode()?;
-        let number = self.newest + 1;
-        let mut exchange = Exchange::new(Role::Client, request, (self.upload_credit, request.credit), self.keep(), now);
+        let mut exchange = Exchange::new(Role::Client, request, (self.upload_credit(), request.credit), self.keep(), now);
         exchange.push_request(head);
-        self.newest = number;
-        self.exchanges.insert(number, exchange);
-        self.list(number);
-        Ok(number)
+        Ok(self.open_next(exchange))
+    }
+
+    /// Client: gives the exchange the next number.
+    fn open_next(&mut self, exchange: Exchange) -> u32 {
+        self.newest += 1;
+        self.exchanges.insert(self.newest, exchange);
+        self.list(self.newest);
+        self.newest
+    }
+
+    /// Client: what the server's hello allows for a start.
+    fn upload_credit(&self) -> u64 {
+        self.said.as_ref().map_or(0, |said| said.credit)
     }
 
     fn exchange(&mut self, exchange: u32) -> Result<&mut Exchange, Error> {
@@ -520,7 +527,7 @@ impl Connection {
         for number in open {
             let Ok(exchange) = self.exchange(number) else { continue };
             let notice = Notice { retry: !exchange.was_called(), ..notice.clone() };
-            exchange.is_not_resumable();
+            exchange.end_with_session();
             let cut = exchange.push_error(notice.encode(), true);
             debug_assert_eq!(cut, Ok(()), "at once is always in time");
             self.list(number);

@@ -12,7 +12,6 @@ use super::{
         handshake::ServerHello,
         limits::UNARRIVED,
         profile::Profile,
-        tally::Tally,
     },
     Closed, Config, Connection, Stage,
 };
@@ -89,7 +88,7 @@ impl Connection {
 
     /// Client: whether all of the request was sealed once. If not, the upstream cannot have had all of it.
     pub fn was_asked(&self, exchange: u32) -> bool {
-        self.exchanges.get(&exchange).or_else(|| self.held.get(&exchange)).is_none_or(Exchange::is_asked)
+        self.any(exchange).is_none_or(Exchange::is_asked)
     }
 
     /// The exchange, wherever it is. One whose last frame is sealed may still be there as well.
@@ -109,7 +108,7 @@ impl Connection {
 
     /// Takes an exchange out, to go on in another session. If this one is still up, its client is told that it lost it.
     pub fn take(&mut self, exchange: u32) -> Option<Held> {
-        if let Some(found) = self.held.remove(&exchange).or_else(|| self.settling.remove(&exchange)) {
+        if let Some(found) = self.remove_kept(exchange) {
             return Some(Held(found.into()));
         }
         let found = self.exchanges.remove(&exchange)?;
@@ -156,7 +155,7 @@ impl Connection {
     /// # Errors
     /// Gives it back if none can be opened now ([`Connection::can_open`]), or it cannot be asked anew ([`Connection::can_go_on`]).
     pub fn ask_again(&mut self, held: Held) -> Result<u32, Held> {
-        let credit = self.upload_credit;
+        let credit = self.upload_credit();
         if held.0.can_ask_again() { self.enter(held, |exchange| exchange.push_request_again(credit)) } else { Err(held) }
     }
 
@@ -166,11 +165,7 @@ impl Connection {
         }
         let Held(mut exchange) = held;
         enter(&mut exchange);
-        let number = self.newest + 1;
-        self.newest = number;
-        self.exchanges.insert(number, *exchange);
-        self.list(number);
-        Ok(number)
+        Ok(self.open_next(*exchange))
     }
 
     /// Ends what is held here and has been for long enough, or all of it. To be called when the session is over, and from then on as
@@ -209,19 +204,19 @@ impl Connection {
     /// Drops an exchange that is held, or whose last frame may not have arrived; one that is open ends with this session at the latest.
     pub fn forget(&mut self, exchange: u32) {
         if let Some(open) = self.exchanges.get_mut(&exchange) {
-            open.is_not_resumable();
+            open.end_with_session();
         }
-        if let Some(found) = self.held.remove(&exchange).or_else(|| self.settling.remove(&exchange)) {
-            self.settle(exchange, found.tally());
+        if let Some(found) = self.remove_kept(exchange)
+            && self.is_server()
+        {
+            self.finished.push((exchange, found.tally()));
+            self.settled.push(exchange);
         }
     }
 
-    /// Server: whether or not it was told before, this exchange is over and needed no more.
-    pub(super) fn settle(&mut self, exchange: u32, tally: Tally) {
-        if self.is_server() {
-            self.finished.push((exchange, tally));
-            self.settled.push(exchange);
-        }
+    /// Takes out an exchange that is in no session, or whose last frame is sealed.
+    fn remove_kept(&mut self, exchange: u32) -> Option<Exchange> {
+        self.held.remove(&exchange).or_else(|| self.settling.remove(&exchange))
     }
 
     /// Server: the exchanges since this was called last that nobody can come back for.

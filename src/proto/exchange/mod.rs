@@ -222,8 +222,8 @@ impl Exchange {
         self.resumable && !self.draining
     }
 
-    /// It ends with its session.
-    pub(super) const fn is_not_resumable(&mut self) {
+    /// It will not go on in another session.
+    pub(super) const fn end_with_session(&mut self) {
         self.resumable = false;
     }
 

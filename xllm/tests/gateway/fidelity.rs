@@ -4,6 +4,7 @@
 use std::{convert::Infallible, fmt::Write as _};
 
 use bytes::Bytes;
+use fastrand::Rng;
 use futures::{StreamExt as _, stream};
 use http::{Request, Response};
 use http_body::Frame;
@@ -21,20 +22,12 @@ const STREAMS: u64 = 10_000;
 /// At once, over both versions of HTTP.
 const CALLERS: usize = 64;
 
-/// A small generator of numbers that look random (splitmix64, public domain).
-struct Random(u64);
+/// What a stream is made of, drawn from a seed.
+struct Random(Rng);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).expect("it is below a usize")
+        self.0.usize(..bound)
     }
 
     fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
@@ -44,7 +37,7 @@ impl Random {
 
 /// The events of a stream, and what ends their lines.
 fn events(seed: u64) -> String {
-    let mut random = Random(seed);
+    let mut random = Random(Rng::with_seed(seed));
     let end = random.of(&["\n", "\r\n", "\r"]);
     let mut text = String::new();
     let count = 1 + random.below(12);
@@ -73,7 +66,7 @@ fn events(seed: u64) -> String {
 
 /// Cut anywhere, also inside a character and inside a line end.
 fn cut(text: String, seed: u64) -> Vec<Bytes> {
-    let (mut random, mut rest, mut pieces) = (Random(!seed), Bytes::from(text), Vec::new());
+    let (mut random, mut rest, mut pieces) = (Random(Rng::with_seed(!seed)), Bytes::from(text), Vec::new());
     let most = 1 + random.below(80);
     while !rest.is_empty() {
         pieces.push(rest.split_to(rest.len().min(1 + random.below(most))));

@@ -4,11 +4,12 @@
 use std::{
     fmt::Write as _,
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
+use fastrand::Rng;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,16 +21,13 @@ use crate::{
     support::{Gateway, Start, World, soon},
 };
 
-/// Numbers that follow from a seed (splitmix64).
+/// Numbers that follow from a seed, for all who draw.
 #[derive(Clone)]
-struct Dice(Arc<AtomicU64>);
+struct Dice(Arc<Mutex<Rng>>);
 
 impl Dice {
     fn roll(&self, below: u64) -> u64 {
-        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
+        self.0.lock().expect("no panic").u64(..below)
     }
 
     /// Bytes of a connection before it is cut.
@@ -119,12 +117,9 @@ async fn ask(gateway: &Gateway, dice: &Dice) {
 }
 
 async fn outlive(wanted: usize) {
-    let seed = std::env::var("XLLM_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0));
+    let seed = std::env::var("XLLM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("XLLM_SEED={seed} has the same places once more");
-    let dice = Dice(Arc::new(AtomicU64::new(seed)));
+    let dice = Dice(Arc::new(Mutex::new(Rng::with_seed(seed))));
     let world = Arc::new(World::new().await);
     let (wire, cuts) = cutting_wire(&world.relay.address, dice.clone()).await;
     let gateway = world.start(Start { proxy: Some(&wire), args: &["--wait", "100"], ..Start::default() }).await;
