@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
-use super::{Builder, Error, ServerHello};
+use super::{Builder, Error, ServerHello, error::PROXY_UNREACHABLE};
 use crate::{
     driver::{Exchange, Hook, Pump, Session, tune},
     proto::{
@@ -109,7 +109,7 @@ pub(super) struct Wires<'a> {
 pub(super) async fn connect(settings: &Builder, proxy: &ProxyUrl, wires: Wires<'_>) -> Result<Ready, Error> {
     let unreachable = |why: String| {
         let text = format!("cannot reach the proxy at {proxy}: {why}");
-        Error::new("proxy-unreachable", Fault::Network, text).retry_safe_if(true).passing_if(true)
+        Error::new(PROXY_UNREACHABLE, Fault::Network, text).retry_safe_if(true).passing_if(true)
     };
     let limit = settings.connect_time;
     let reach = async {

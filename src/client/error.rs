@@ -10,6 +10,11 @@ use crate::proto::{
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What can keep a session from opening, and is not said by a proxy that has shown its keys.
+pub(super) const PROXY_UNREACHABLE: &str = "proxy-unreachable";
+const PROXY_SILENT: &str = "proxy-silent";
+const KEY_REFUSED: &str = "key-refused";
+
 /// A request that failed. Never holds a key, a prompt or an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -33,6 +38,16 @@ impl Error {
 
     pub(super) fn passing_if(self, passing: bool) -> Self {
         Self { passing, ..self }
+    }
+
+    /// Whether the proxy itself said so, or this machine. What is said before a handshake could be said by anybody on the way.
+    pub(super) fn is_proven(&self) -> bool {
+        !matches!(self.code, PROXY_UNREACHABLE | PROXY_SILENT | KEY_REFUSED)
+    }
+
+    /// Whether nobody answered at all.
+    pub(super) fn is_silence(&self) -> bool {
+        self.code == PROXY_SILENT
     }
 
     /// Whether it is worth while to wait for a session after this.
@@ -154,7 +169,7 @@ impl Error {
     pub(super) fn no_session(why: &Closed, proxy: &impl fmt::Display, waited: Duration) -> Self {
         match why {
             Closed::Fault(proto::Error::Unauthentic(_)) => Self::new(
-                "key-refused",
+                KEY_REFUSED,
                 Fault::Client,
                 format!(
                     "the proxy at {proxy} does not accept this key: it is unknown there, or was replaced. Whoever runs the proxy \
@@ -169,7 +184,7 @@ impl Error {
                     "closed the connection without an answer".to_owned()
                 };
                 let text = format!("{proxy} {what}: it may not be an xllm-proxy, or the key belongs to another server");
-                Self::new("proxy-silent", Fault::Proxy, text)
+                Self::new(PROXY_SILENT, Fault::Proxy, text)
             }
             other => Self::session_over(other, true),
         }

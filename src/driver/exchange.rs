@@ -1,12 +1,14 @@
 //! An exchange as its program holds it, in whatever session it goes on.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::session::{Incoming, Session, Slot, State};
@@ -23,6 +25,11 @@ pub(crate) struct Exchange {
     home: Mutex<Home>,
     start: Instant,
 }
+
+/// Pieces below this are joined, bytes…
+const SMALL: usize = 1024;
+/// …until they are as many.
+const JOINED: usize = 16 * 1024;
 
 /// Where an exchange is. Its lock is taken before a session's.
 #[derive(Clone, Debug)]
@@ -85,21 +92,25 @@ impl Exchange {
         self.start.elapsed()
     }
 
-    /// What comes next; `None` after the last.
+    /// What comes next; `None` after the last. Small pieces that wait come as one: whoever is behind would make a write of each.
     pub(crate) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         self.locked(|state, number| {
             let Some(slot) = state.slots.get_mut(&number) else { return Poll::Ready(None) };
-            let Some(next) = slot.inbox.pop_front() else {
+            let Some(mut next) = slot.inbox.pop_front() else {
                 if slot.over {
                     return Poll::Ready(None);
                 }
                 keep(&mut slot.reader, cx);
                 return Poll::Pending;
             };
-            if let Incoming::Piece(bytes, _) = &next
-                && state.connection.taken(number, bytes.len())
-            {
-                state.wake_pump();
+            if let Incoming::Piece(bytes, stamps) = &mut next {
+                let mut credit = state.connection.taken(number, bytes.len());
+                if stamps.is_none() {
+                    join(bytes, &mut slot.inbox, |size| credit |= state.connection.taken(number, size));
+                }
+                if credit {
+                    state.wake_pump();
+                }
             }
             Poll::Ready(Some(next))
         })
@@ -360,9 +371,60 @@ impl Drop for Exchange {
 }
 
 /// Keeps who is to be woken; mostly it is there already.
+/// Puts small pieces that wait behind a small one at its end, and tells the size of each.
+fn join(first: &mut Bytes, inbox: &mut VecDeque<Incoming>, mut took: impl FnMut(usize)) {
+    let mut joined = BytesMut::new();
+    while let Some(Incoming::Piece(more, None)) = inbox.front()
+        && first.len() < SMALL
+        && more.len() < SMALL
+        && joined.len() < JOINED
+    {
+        if joined.is_empty() {
+            joined.extend_from_slice(first);
+        }
+        joined.extend_from_slice(more);
+        took(more.len());
+        inbox.pop_front();
+    }
+    if !joined.is_empty() {
+        *first = joined.freeze();
+    }
+}
+
 fn keep(waker: &mut Option<Waker>, cx: &Context<'_>) {
     match waker {
         Some(waker) => waker.clone_from(cx.waker()),
         None => *waker = Some(cx.waker().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::frame::Stamps;
+
+    fn piece(size: usize) -> Incoming {
+        Incoming::Piece(vec![b'x'; size].into(), None)
+    }
+
+    fn joined(first: usize, waiting: impl IntoIterator<Item = Incoming>) -> (usize, usize) {
+        let mut sum = first;
+        let mut first = Bytes::from(vec![b'x'; first]);
+        let mut inbox = waiting.into_iter().collect();
+        join(&mut first, &mut inbox, |size| sum += size);
+        assert_eq!(first.len(), sum, "each is told of");
+        (first.len(), inbox.len())
+    }
+
+    #[test]
+    fn small_pieces_that_wait_come_as_one_and_large_ones_as_they_are() {
+        assert_eq!(joined(10, [piece(20), piece(30)]), (60, 0));
+        assert_eq!(joined(10, [piece(20), piece(SMALL), piece(30)]), (30, 2));
+        assert_eq!(joined(SMALL, [piece(20)]), (SMALL, 1));
+        let stamped = Incoming::Piece(Bytes::from_static(b"x"), Some(Stamps { arrived: 0, held: 0 }));
+        assert_eq!(joined(10, [stamped, piece(20)]), (10, 2), "its stamps are its own");
+        assert_eq!(joined(10, [Incoming::Cancelled, piece(20)]), (10, 2));
+        let (size, left) = joined(1000, (0..100).map(|_| piece(1000)));
+        assert!(size < JOINED + SMALL && left > 80, "no more than is good for a write");
     }
 }

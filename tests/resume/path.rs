@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
 
 use super::{
-    again, client, streaming,
+    again, again_behind, client, rest, streaming, streaming_by, support,
     support::{
         mitm::{Harm, Mitm, Way},
         relay::Relay,
@@ -22,14 +22,11 @@ async fn a_path_that_goes_silent_is_found_out_and_another_one_taken() {
         let mitm = Mitm::harm_first(1, relay.address.parse().unwrap(), way, Harm::Hold(unit)).await;
         let client = client(&relay, &mitm);
         let gate = format!("{way:?}");
-        let mut body =
+        let body =
             call(&client, get(&relay.url(&format!("/raw/gated?gate={gate}&chunks=3&size=100")))).await.unwrap().into_body();
         let start = Instant::now();
         relay.mock.release(&gate, 3);
-        for number in 0..3_u64 {
-            assert_eq!(chunk(&mut body).await.unwrap()[..8], number.to_be_bytes());
-        }
-        assert!(chunk(&mut body).await.is_none());
+        assert_eq!(rest(body).await, [0, 1, 2]);
         if way == Way::Down {
             assert!(start.elapsed() >= Duration::from_secs(1), "it was silent: {:?}", start.elapsed());
         }
@@ -85,15 +82,39 @@ async fn a_slow_way_back_loses_nothing() {
     let relay = Relay::start().await;
     let mitm = Mitm::listen(relay.address.parse().unwrap()).await;
     let address = mitm.address;
-    let (_client, mut body) = streaming(&relay, &mitm).await;
+    let (_client, body) = streaming(&relay, &mitm).await;
     drop(mitm);
     // The upstream goes on meanwhile, and ends.
     relay.mock.release("g", 2);
     within("the upstream's end", relay.mock.wait_until(|stats| stats.completed == 1)).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     again(address, &relay.address).await;
-    for number in 1..3_u64 {
-        assert_eq!(chunk(&mut body).await.unwrap()[..8], number.to_be_bytes());
+    assert_eq!(rest(body).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn what_answers_on_the_way_back_without_being_the_proxy_is_waited_out() {
+    // A portal that says nothing, one that answers whatever it is asked, and one that closes.
+    let silent = |client| {
+        tokio::spawn(async move {
+            tokio::time::sleep(support::LIMIT).await;
+            drop::<TcpStream>(client);
+        });
+    };
+    let talks = |mut client: TcpStream| {
+        tokio::spawn(async move { client.write_all(&[b'x'; 1000]).await });
+    };
+    let others: [fn(TcpStream); 3] = [silent, talks, drop];
+    for other in others {
+        let relay = Relay::start().await;
+        let mitm = Mitm::listen(relay.address.parse().unwrap()).await;
+        let builder = relay.builder(&mitm.address()).connect_time(Duration::from_secs(1)).patience(support::LIMIT);
+        let address = mitm.address;
+        let (client, body) = streaming_by(builder.build(), &relay).await;
+        drop(mitm);
+        again_behind(2, other, address, &relay.address).await;
+        relay.mock.release("g", 2);
+        assert_eq!(rest(body).await, [1, 2]);
+        drop(client);
     }
-    assert!(chunk(&mut body).await.is_none());
 }

@@ -60,6 +60,16 @@ impl Relay {
         let allow: Vec<_> = origins.iter().map(|&origin| origin.to_owned()).chain([mock.url()]).collect();
         let config = Config::parse(config, "test".as_ref(), &allow).expect("the configuration is valid");
         let (keys, credential) = Keys::ephemeral("test").expect("there is randomness");
+        Self::serving(mock, config, keys, credential).await
+    }
+
+    /// Another server with the same keys and upstream.
+    pub(crate) async fn replica(&self, config: &str) -> Self {
+        let config = Config::parse(config, "test".as_ref(), &[self.mock.url()]).expect("the configuration is valid");
+        Self::serving(self.mock.clone(), config, self.keys.clone(), self.credential.clone()).await
+    }
+
+    async fn serving(mock: Arc<MockLlm>, config: Config, keys: Keys, credential: Credential) -> Self {
         let server = make(&config, &keys);
         let (address, stop, running) = serve(server.clone(), "127.0.0.1:0").await;
         Self { mock, address, credential, server, keys, config, stop: Some(stop), running }

@@ -13,7 +13,13 @@ use super::{
     },
     Inner, Want,
 };
-use crate::driver::{Adrift, Exchange, Moved};
+use crate::{
+    driver::{Adrift, Exchange, Moved},
+    proto::limits,
+};
+
+/// How long a server may take to find out that a path has gone silent: its PING, and as long again for the answer (section 5.7).
+const SERVER_FINDS_OUT: Duration = limits::SERVER_KEEP_ALIVE.saturating_mul(2);
 
 /// An exchange that is lost if it is dropped.
 struct Lost(Option<Arc<Exchange>>);
@@ -41,6 +47,8 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(
     // One that goes on already, or is over.
     let Some(adrift) = exchange.adrift() else { return Ok(()) };
     let hold = Duration::from_secs(adrift.server.hold);
+    // Where nobody told the server of the cut, it finds out later than we do, and holds from then on. If not, it says so.
+    let hold = if adrift.silent { hold + SERVER_FINDS_OUT } else { hold };
     let hold = if adrift.is_new { hold.max(pool.settings.patience) } else { hold };
     let Some(deadline) = adrift.since.checked_add(hold) else { return Ok(()) };
     debug!(anew, tries = adrift.tries, "a request is to go on in another session");
@@ -77,7 +85,8 @@ async fn find(pool: &Arc<Inner>, adrift: &Adrift, deadline: Instant) -> Result<R
     let route = server.node.as_deref().and_then(|node| pool.settings.route(node));
     let route = route.filter(|_| !adrift.is_new);
     let fits = |ready: &Ready| is_fresh(ready) && (route.is_none() || is_same(ready));
-    let want = Want { patience: deadline.saturating_duration_since(Instant::now()), route, fits: &fits, prefers: &is_same };
+    let patience = deadline.saturating_duration_since(Instant::now());
+    let want = Want { patience, route, fits: &fits, prefers: &is_same, sure: true };
     let ready = pool.session(Instant::now(), &want).await?;
     if adrift.is_new || is_same(&ready) { Ok(ready) } else { Err(Error::another_server(server.node.as_deref())) }
 }

@@ -41,12 +41,19 @@ struct Want<'a> {
     fits: &'a (dyn Fn(&Ready) -> bool + Sync),
     /// And these are better.
     prefers: &'a (dyn Fn(&Ready) -> bool + Sync),
+    /// There was one to the server that is meant: what says otherwise without its keys, as the portal of a network does, proves nothing.
+    sure: bool,
 }
 
 impl Want<'_> {
     /// Any, waited for for so long.
     const fn any(patience: Duration) -> Self {
-        Self { patience, route: None, fits: &|_| true, prefers: &|_| true }
+        Self { patience, route: None, fits: &|_| true, prefers: &|_| true, sure: false }
+    }
+
+    /// Whether another attempt may come to something else than this.
+    fn outlasts(&self, error: &Error) -> bool {
+        !self.patience.is_zero() && (error.may_pass() || (self.sure && !error.is_proven()))
     }
 }
 
@@ -77,6 +84,8 @@ struct Known {
     /// Also those that take nothing new, as long as something is under way there.
     sessions: Vec<Ready>,
     failures: Failures,
+    /// There was a session once.
+    reached: bool,
     warmer: Option<JoinHandle<Option<()>>>,
     closed: bool,
 }
@@ -111,6 +120,9 @@ impl Known {
     fn fail(&mut self, error: Error) -> Error {
         let stopping = error.may_pass() && self.sessions.iter().any(|ready| ready.session.is_stopping());
         let error = if stopping { Error::stopping() } else { error };
+        // Where there was a proxy before, silence is an outage, and not another program.
+        let silent = self.reached && error.is_silence();
+        let error = if silent { error.passing_if(true) } else { error };
         self.failures.add(error.clone());
         error
     }
@@ -176,9 +188,8 @@ impl Inner {
     }
 
     async fn session(self: &Arc<Self>, arrived: Instant, want: &Want<'_>) -> Result<Ready, Error> {
-        let patience = want.patience;
         // A moment beyond what the clock can say never comes.
-        let deadline = arrived.checked_add(patience);
+        let deadline = arrived.checked_add(want.patience);
         let in_time = |moment: Instant| deadline.is_none_or(|deadline| moment < deadline);
         loop {
             if let Some(ready) = self.pick(want)? {
@@ -186,7 +197,7 @@ impl Inner {
             }
             let (before, pause) = {
                 let failures = &self.known().failures;
-                (failures.count, failures.pause().filter(|(_, error)| error.may_pass() && !patience.is_zero()))
+                (failures.count, failures.pause().filter(|(_, error)| want.outlasts(error)))
             };
             if let Some((due, error)) = pause {
                 let until = if in_time(due) { due } else { deadline.unwrap_or(due) };
@@ -198,7 +209,7 @@ impl Inner {
                 }
             }
             match self.attempt(before, want).await {
-                Err(error) if !error.may_pass() || patience.is_zero() => return Err(error),
+                Err(error) if !want.outlasts(&error) => return Err(error),
                 Err(error) if !in_time(Instant::now()) => return Err(self.waited(error, arrived)),
                 Err(_) => {}
                 ready => return ready,
@@ -280,6 +291,7 @@ impl Inner {
             }
             Ok(ready) => {
                 known.failures.row = 0;
+                known.reached = true;
                 known.sessions.push(ready.clone());
                 drop(known);
                 self.changed.send_replace(());
