@@ -303,7 +303,7 @@ impl Exchange {
     /// Client: how it lies, if it has no session in which it goes on.
     pub(crate) fn adrift(&self) -> Option<Adrift> {
         self.locked(|state, number| {
-            let slot = state.slots.get(&number)?;
+            let slot = state.slots.get(&number).filter(|_| state.connection.holds(number))?;
             Some(Adrift {
                 since: self.start + slot.adrift?,
                 tries: slot.tries,
@@ -315,7 +315,8 @@ impl Exchange {
     }
 
     /// Client: it does not go on, `because`. Whoever reads it finds that; repeating is safe if the server never had all of the request.
-    pub(crate) fn lose(&self, because: String) {
+    /// Says whether somebody does.
+    pub(crate) fn lose(&self, because: String) -> bool {
         let wake = self.locked(|state, number| {
             let unsent = !state.connection.was_asked(number);
             state.connection.forget(number);
@@ -325,7 +326,9 @@ impl Exchange {
             slot.over = true;
             Some(slot.take_wakers())
         });
+        let is_wanted = wake.is_some();
         wake.into_iter().flatten().for_each(Waker::wake);
+        is_wanted
     }
 }
 

@@ -239,7 +239,7 @@ where
             let (deadline, closed) = (state.connection.poll_timeout(), state.connection.is_closed());
             drop(state);
             self.told.wake.drain(..).for_each(Waker::wake);
-            let quiet = self.told.events.is_empty() && self.told.adrift.is_empty();
+            let quiet = self.told.events.is_empty() && self.told.adrift.is_empty() && self.told.cancels.is_empty();
             self.tell_hook();
             // Whose session it is was told before, even if what came with that moved something already.
             if traffic != Traffic::default() {
@@ -282,6 +282,9 @@ where
             if let Some(exchange) = exchange.upgrade() {
                 self.hook.adrift(exchange, anew);
             }
+        }
+        for number in self.told.cancels.drain(..) {
+            self.hook.adrift(self.session.cancelled(number), false);
         }
     }
 

@@ -102,6 +102,8 @@ pub(super) struct Told {
     pub(super) wake: Vec<Waker>,
     /// Client: exchanges that do not go on here, and whether they are to be asked anew, because the server had nothing of them.
     pub(super) adrift: Vec<(Weak<Exchange>, bool)>,
+    /// Client: exchanges whose server has yet to hear that they are cancelled, and that nobody has any more.
+    pub(super) cancels: Vec<u32>,
 }
 
 /// A session that a pump runs.
@@ -266,6 +268,14 @@ impl Session {
         })))
     }
 
+    /// Client: a handle for an exchange that is held to be cancelled elsewhere.
+    pub(super) fn cancelled(&self, number: u32) -> Arc<Exchange> {
+        let exchange = Arc::new(Exchange::new(self.clone(), number));
+        let (handle, adrift) = (Arc::downgrade(&exchange), Some(self.now()));
+        self.lock().slots.insert(number, Slot { handle, adrift, sought: true, over: true, ..Slot::default() });
+        exchange
+    }
+
     /// Client: the word that an exchange may be opened is passed on, if there is room for one more.
     pub(super) fn pass_on(&self, state: &State) {
         if state.connection.can_open() {
@@ -327,6 +337,8 @@ impl State {
                         }
                         told.wake.extend(slot.take_wakers());
                     }
+                    // Of these, nobody has a handle any more.
+                    told.cancels.extend(self.connection.cancels().filter(|number| !self.slots.contains_key(number)));
                     self.closed = Some(why.clone());
                     told.events.push(event);
                     continue;

@@ -67,13 +67,28 @@ async fn all_requests_of_a_connection_outlive_it() {
 
 #[tokio::test]
 async fn who_gives_up_while_the_connection_is_away_ends_the_upstream_as_soon_as_it_is_back() {
-    let relay = Relay::start().await;
+    // It would be held for longer than this test may take.
+    let relay = Relay::with("limits.hold_seconds = 3600").await;
     let mitm = Mitm::harm_first(1, relay.address.parse().unwrap(), Way::Up, Harm::Hold(2)).await;
     let client = client(&relay, &mitm);
     let body = call(&client, get(&relay.url("/raw/gated?gate=g&chunks=100"))).await.unwrap().into_body();
     relay.mock.release("g", 1);
     // CANCEL does not arrive, and neither does the answer to a PING.
     drop(body);
+    within("the upstream's end", relay.mock.wait_until(|stats| stats.hung_up == 1)).await;
+}
+
+#[tokio::test]
+async fn who_gives_up_before_the_connection_is_back_ends_the_upstream_then() {
+    let relay = Relay::with("limits.hold_seconds = 3600").await;
+    let mitm = Mitm::listen(relay.address.parse().unwrap()).await;
+    let address = mitm.address;
+    let (_client, body) = streaming(&relay, &mitm).await;
+    drop(mitm);
+    // Time for it to notice; nothing hangs on whether it has.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(body);
+    again(address, &relay.address).await;
     within("the upstream's end", relay.mock.wait_until(|stats| stats.hung_up == 1)).await;
 }
 

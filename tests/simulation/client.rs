@@ -38,6 +38,8 @@ pub(crate) struct Ask {
 
 pub(crate) struct Client {
     pub(crate) asks: Vec<Ask>,
+    /// Those that are held only so that the server hears of their end: session and number.
+    cancels: Vec<(usize, u32)>,
     /// No connection is tried before then.
     pause: Duration,
 }
@@ -54,7 +56,7 @@ impl Client {
             tries: 0,
             fate: None,
         };
-        Self { asks: (0..count).map(|_| ask()).collect(), pause: Duration::ZERO }
+        Self { asks: (0..count).map(|_| ask()).collect(), cancels: Vec::new(), pause: Duration::ZERO }
     }
 
     pub(crate) fn next(&self, world: &World) -> Option<Duration> {
@@ -102,6 +104,19 @@ impl World {
                 self.act(ask);
             }
         }
+        for (old, number) in std::mem::take(&mut self.client.cancels) {
+            let instance = self.instance(old);
+            match self.session(None) {
+                // Its server is no more.
+                Some(session) if self.instance(session) != instance => self.sessions[old].client.forget(number),
+                Some(session) => {
+                    if let Some(held) = self.sessions[old].client.take(number) {
+                        self.sessions[session].client.resume(held).expect("it can be opened");
+                    }
+                }
+                None => self.client.cancels.push((old, number)),
+            }
+        }
     }
 
     fn act(&mut self, ask: usize) {
@@ -110,7 +125,10 @@ impl World {
             match self.client.asks[ask].home {
                 Home::Nowhere => {}
                 Home::In(session, number) => self.sessions[session].client.cancel(number, CancelReason::CallerGone),
-                Home::Adrift { at: (session, number), .. } => self.sessions[session].client.forget(number),
+                Home::Adrift { at: (session, number), .. } => {
+                    self.sessions[session].client.cancel(number, CancelReason::CallerGone);
+                    self.client.cancels.push((session, number));
+                }
             }
             self.client.asks[ask].fate = Some(Fate::Cancelled);
             return;
@@ -258,6 +276,7 @@ impl World {
     }
 
     fn client_lost(&mut self, session: usize) {
+        self.client.cancels.extend(self.sessions[session].client.cancels().map(|number| (session, number)));
         for ask in 0..self.client.asks.len() {
             let Home::In(at, number) = self.client.asks[ask].home else { continue };
             if at != session || self.client.asks[ask].fate.is_some() {

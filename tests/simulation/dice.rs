@@ -1,18 +1,28 @@
-//! What the simulation draws from its seed.
+//! What the simulation draws: from a seed, or from bytes that a fuzzer chose.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use fastrand::Rng;
 
-pub(crate) struct Dice(Rng);
+pub(crate) struct Dice {
+    rng: Rng,
+    /// Drawn first.
+    bytes: VecDeque<u8>,
+}
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(Rng::with_seed(seed))
+    /// All follows from `seed`, behind what these bytes say.
+    pub(crate) fn new(seed: u64, bytes: &[u8]) -> Self {
+        Self { rng: Rng::with_seed(seed), bytes: bytes.iter().copied().collect() }
     }
 
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0.u64(..end)
+        let size = (u64::BITS - (end - 1).leading_zeros()).div_ceil(8) as usize;
+        if self.bytes.len() < size.max(1) {
+            return self.rng.u64(..end);
+        }
+        self.bytes.drain(..size).fold(0, |number, byte| number << 8 | u64::from(byte)) % end
     }
 
     /// One time in so many.
@@ -33,7 +43,7 @@ impl Dice {
 
     pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.0.fill(&mut bytes);
+        self.rng.fill(&mut bytes);
         bytes
     }
 }

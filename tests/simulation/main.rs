@@ -18,7 +18,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use dice::Dice;
 use world::{Fate, World};
+use xllm_proxy::proto::AES_GCM;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
@@ -26,7 +28,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs one seed to its end. Every other one has no restarts and a long hold: there, nothing may be lost at all.
 fn run(seed: u64) -> [usize; 3] {
-    let mut world = World::new(seed);
+    let mut world = World::new(Dice::new(seed, &[]), seed.is_multiple_of(2), &AES_GCM);
     world.run();
     let count = |fate: fn(&Fate) -> bool| world.client.asks.iter().filter(|ask| fate(ask.fate.as_ref().unwrap())).count();
     [count(|fate| *fate == Fate::Whole), count(|fate| *fate == Fate::Lost), world.cuts]

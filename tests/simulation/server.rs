@@ -20,7 +20,7 @@ pub(crate) struct Job {
     upload_done: bool,
     responded: bool,
     sent: u64,
-    ended: bool,
+    pub(crate) ended: bool,
     due: Duration,
     /// Nobody can come back for it.
     pub(crate) over: bool,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Connection, Credential, Hold, KeyId, Profile, Psk, ServerConfig, ServerKey, Terms,
-    crypto::Secret,
+    ClientConfig, Connection, Credential, Hold, KeyId, Profile, Psk, ServerConfig, ServerKey, Terms,
+    crypto::{Secret, Suite},
     frame::{BodyLength, Mode, Policy, Request},
     limits,
 };
@@ -74,6 +74,7 @@ pub(crate) struct World {
     calm: Duration,
     restarts: Vec<Duration>,
     key: ServerKey,
+    suite: &'static dyn Suite,
 }
 
 const LIMIT: Duration = Duration::from_hours(4);
@@ -83,9 +84,7 @@ fn psk() -> Psk {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
-        let strict = seed.is_multiple_of(2);
+    pub(crate) fn new(mut dice: Dice, strict: bool, suite: &'static dyn Suite) -> Self {
         let calm = Duration::from_secs(1000 + dice.below(300));
         let plans: Vec<_> = (0..=dice.below(6)).map(|_| plan(&mut dice)).collect();
         let restarts = if strict { 0 } else { dice.below(3) };
@@ -109,6 +108,7 @@ impl World {
             calm,
             restarts,
             key: ServerKey::new(Secret::new([9; 32])),
+            suite,
         }
     }
 
@@ -141,8 +141,8 @@ impl World {
         let (dice, now) = (&mut self.dice, self.now);
         let life = dice.size(16_000);
         let session = Session {
-            client: Connection::client(client, Secret::new(dice.bytes()), now, &AES_GCM).unwrap(),
-            server: Connection::server(server, Secret::new(dice.bytes()), Secret::new(dice.bytes()), now, &AES_GCM),
+            client: Connection::client(client, Secret::new(dice.bytes()), now, self.suite).unwrap(),
+            server: Connection::server(server, Secret::new(dice.bytes()), Secret::new(dice.bytes()), now, self.suite),
             up: Pipe::default(),
             down: Pipe::default(),
             latency: dice.millis(100),
@@ -162,6 +162,8 @@ impl World {
             self.transmit();
             self.check();
             if self.client.asks.iter().all(|ask| ask.fate.is_some()) && self.server.is_idle() {
+                // Which would be long after: by then, an upstream has said all, or has been told that nobody wants it.
+                assert!(!self.strict || self.server.jobs.iter().all(|job| job.ended), "an upstream that ended with its hold");
                 return;
             }
             let next = self.next();

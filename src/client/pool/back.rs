@@ -38,8 +38,10 @@ pub(super) async fn bring_back(pool: Arc<Inner>, exchange: Arc<Exchange>, anew: 
     let failed = attempt(&pool, &exchange, anew).await.err();
     lost.0 = None;
     if let Some(because) = failed {
-        info!(%because, "a request did not outlive its connection");
-        exchange.lose(because);
+        let told = because.clone();
+        if exchange.lose(because) {
+            info!(because = told, "a request did not outlive its connection");
+        }
     }
 }
 

@@ -279,7 +279,7 @@ impl Inner {
             free: &self.free,
             adrift: Box::new(move |exchange, anew| match pool.upgrade() {
                 Some(pool) => pool.bring_back(exchange, anew),
-                None => exchange.lose("this client was dropped".into()),
+                None => _ = exchange.lose("this client was dropped".into()),
             }),
         };
         let outcome = connect(&self.settings, route.unwrap_or(&self.settings.proxy), wires).await;

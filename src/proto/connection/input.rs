@@ -306,7 +306,7 @@ impl Connection {
 
     fn receive_at_client(&mut self, now: Duration, exchange: u32, frame: Frame) -> Result<(), Error> {
         let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
-        let quiet = open.draining;
+        let quiet = open.is_cancelled();
         let event = match frame {
             Frame::Response(response) => {
                 open.on_response(&response)?;
@@ -377,7 +377,9 @@ impl Connection {
             let mut unserved: Vec<_> = self.exchanges.keys().copied().filter(|&number| number > last).collect();
             unserved.sort_unstable();
             for number in unserved {
-                let Some(mut exchange) = self.exchanges.remove(&number).filter(|exchange| !exchange.draining) else { continue };
+                let Some(mut exchange) = self.exchanges.remove(&number).filter(|exchange| !exchange.is_cancelled()) else {
+                    continue;
+                };
                 let may_go = matches!(goaway.code, None | Some(Code::Idle | Code::ShuttingDown));
                 if exchange.is_from_elsewhere() || (may_go && exchange.renew()) {
                     self.held.insert(number, exchange);
@@ -431,7 +433,9 @@ impl Connection {
         let mut unsent = Vec::new();
         for (number, exchange) in self.exchanges.drain() {
             // What was never sealed goes on elsewhere however this one ended.
-            if exchange.is_resumable() && ((why.is_cut() && holds) || exchange.is_new()) {
+            let outlives = why.is_cut() && holds;
+            let is_wanted = exchange.is_resumable() && (outlives || exchange.is_new());
+            if is_wanted || (outlives && exchange.owes_cancel()) {
                 self.held.insert(number, exchange);
             } else if is_server {
                 self.finished.push((number, exchange.tally()));

@@ -394,7 +394,7 @@ impl Connection {
             None => self.held.get_mut(&exchange),
             open => open,
         };
-        found.filter(|open| !open.draining).ok_or(Error::Misuse("the exchange is not open"))
+        found.filter(|open| !open.is_cancelled()).ok_or(Error::Misuse("the exchange is not open"))
     }
 
     /// Whether the exchange takes another piece now. If not, [`Event::Room`] follows.
@@ -436,11 +436,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Client: wants no more of this exchange. Nothing more of it is reported.
+    /// Client: wants no more of this exchange. Nothing more of it is reported. If its session is cut before the server has heard of it,
+    /// it [is held](Self::holds) to say so in another one.
     pub fn cancel(&mut self, exchange: u32, reason: CancelReason) {
         if let Ok(open) = self.exchange(exchange) {
             open.push_cancel(reason);
             self.list(exchange);
+        } else if self.is_new(exchange) {
+            self.held.remove(&exchange);
+        } else if let Some(held) = self.held.get_mut(&exchange) {
+            held.push_cancel(reason);
         }
     }
 

@@ -83,7 +83,7 @@ impl Connection {
         while out.len() - text <= RECORD_PLAINTEXT / 2
             && let Some(exchange) = self.crediting.pop_front()
         {
-            let Some(open) = self.exchanges.get_mut(&exchange).filter(|open| !open.draining) else { continue };
+            let Some(open) = self.exchanges.get_mut(&exchange).filter(|open| !open.is_cancelled()) else { continue };
             let amount = varint(open.take_owed());
             open.crediting = false;
             let _fits = put_small(out, text, kind::CREDIT, exchange, None, &amount);

@@ -75,6 +75,11 @@ impl Connection {
         self.held.contains_key(&exchange)
     }
 
+    /// Client: the exchanges that wait for another session only to be cancelled there.
+    pub fn cancels(&self) -> impl Iterator<Item = u32> + '_ {
+        self.held.iter().filter(|(_, held)| held.is_cancelled()).map(|(&number, _)| number)
+    }
+
     /// Client: whether this exchange waits for another session, and (`anew`) can be asked there once more: all of the request is here, and
     /// nothing of an answer has come.
     pub fn can_go_on(&self, exchange: u32, anew: bool) -> bool {
@@ -203,7 +208,8 @@ impl Connection {
 
     /// Drops an exchange that is held, or whose last frame may not have arrived; one that is open ends with this session at the latest.
     pub fn forget(&mut self, exchange: u32) {
-        if let Some(open) = self.exchanges.get_mut(&exchange) {
+        // What was cancelled may have to be said once more.
+        if let Some(open) = self.exchanges.get_mut(&exchange).filter(|open| !open.is_cancelled()) {
             open.end_with_session();
         }
         if let Some(found) = self.remove_kept(exchange)

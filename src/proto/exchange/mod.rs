@@ -139,7 +139,7 @@ pub(super) struct Exchange {
     reply: Reply,
     upload: Upload,
     /// Cancelled by us: what still comes is checked and thrown away.
-    pub(super) draining: bool,
+    cancelled: Option<frame::CancelReason>,
     /// Whether it is in the connection's list of those with something to send.
     pub(super) listed: bool,
     /// Whether it is in the connection's list of those that owe credit.
@@ -194,7 +194,7 @@ impl Exchange {
             inbound: Inbound::new(window),
             reply: Reply::Awaited,
             upload: Upload::new(request.body),
-            draining: false,
+            cancelled: None,
             listed: false,
             crediting: false,
             timings: request.timings,
@@ -219,7 +219,17 @@ impl Exchange {
 
     /// Whether it can go on in another session.
     pub(super) const fn is_resumable(&self) -> bool {
-        self.resumable && !self.draining
+        self.resumable && self.cancelled.is_none()
+    }
+
+    /// Client: whether it was cancelled, and is there only until the server has heard of it.
+    pub(super) const fn is_cancelled(&self) -> bool {
+        self.cancelled.is_some()
+    }
+
+    /// Client: whether the server may go on with it because it has not heard that it was cancelled.
+    pub(super) const fn owes_cancel(&self) -> bool {
+        self.cancelled.is_some() && self.resumable && self.sent
     }
 
     /// It will not go on in another session.
@@ -243,6 +253,9 @@ impl Exchange {
         self.attempt += 1;
         let resume = Resume { id: self.id, next: self.inbound.next, credit, attempt: self.attempt };
         self.out.begin_anew(Out::Plain(kind::RESUME, resume.encode()));
+        if let Some(reason) = self.cancelled {
+            self.push_cancel(reason);
+        }
     }
 
     /// Asks anew in another session, where the server has nothing of it.
@@ -256,7 +269,7 @@ impl Exchange {
 
     /// Whether all of the request is still here, and nothing of an answer has come.
     pub(super) const fn can_ask_again(&self) -> bool {
-        self.head.is_some() && self.inbound.next == 0 && self.out.is_complete()
+        self.head.is_some() && self.inbound.next == 0 && self.out.is_complete() && self.cancelled.is_none()
     }
 
     /// Whether all of the request was sealed once. If not, the upstream cannot have had all of it.
@@ -270,7 +283,7 @@ impl Exchange {
         }
         self.head = None;
         // One that was cancelled meanwhile has nothing to go on with.
-        let received = if self.draining { 0 } else { resumed.received };
+        let received = if self.is_cancelled() { 0 } else { resumed.received };
         self.out.go_on(received, resumed.credit)
     }
 
@@ -343,7 +356,7 @@ impl Exchange {
     }
 
     pub(super) fn push_cancel(&mut self, reason: frame::CancelReason) {
-        self.draining = true;
+        self.cancelled = Some(reason);
         self.upload = Upload::Done;
         self.out.clear();
         self.out.queue.push_back(Out::Plain(kind::CANCEL, varint(reason.number())));
@@ -528,7 +541,7 @@ impl Exchange {
     /// The program took a piece of this many bytes. Says whether credit should go back now (section 5.5).
     pub(super) fn taken(&mut self, bytes: usize) -> bool {
         self.inbound.owed += (bytes + FRAME_COST) as u64;
-        !self.draining && self.inbound.owed >= self.inbound.window / 4
+        self.cancelled.is_none() && self.inbound.owed >= self.inbound.window / 4
     }
 
     /// The credit to give back now.
