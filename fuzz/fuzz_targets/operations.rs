@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use support::{START, Script, client, receive, server};
+use support::{QUICK, START, Script, client, receive, server};
 use xllm_proxy::proto::{
     Closed, Code, Connection, Event, Fault,
     frame::{CancelReason, Headers, Notice},
@@ -15,7 +15,7 @@ use xllm_proxy::proto::{
 
 fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);
-    let mut path = Path::new(client(script.profile()));
+    let mut path = Path::new(client(script.profile(), START, &QUICK));
     path.settle();
     while !script.is_empty() {
         path.operation(&mut script);
@@ -72,7 +72,7 @@ impl Path {
         Self {
             now: START,
             client: End::new(connection),
-            server: End::new(server()),
+            server: End::new(server(START, &QUICK)),
             uploads: Bodies::default(),
             downloads: Bodies::default(),
         }

@@ -12,7 +12,7 @@ use xllm_proxy::proto::{Connection, Event, Profile};
 fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);
     let shape = script.byte();
-    let subject = || if shape & 1 == 0 { Peer::client(Profile::Off) } else { established() };
+    let subject = || if shape & 1 == 0 { Peer::client(Profile::Off, START) } else { established() };
     let (mut peer, whole) = subject();
     let mut wire = BytesMut::new();
     loop {
@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// A client with an exchange open, so that responses have a place.
 fn established() -> (Peer, Connection) {
-    let (peer, mut client) = Peer::server(Profile::Off);
+    let (peer, mut client) = Peer::server(Profile::Off, START);
     for shape in [0, 2 | 8] {
         client.request(START, &Script::new(&[shape]).request()).expect("an exchange");
     }
