@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks noise.py against Noise vectors from outside: `check_outside.py FILE`, where FILE is a vector file in the format of
-the Noise wiki (for example `cacophony.txt`, which the Rust crate `snow` carries in tests/vectors)."""
+the Noise wiki (`foreign/noise.json`)."""
 
 import json
 import sys
