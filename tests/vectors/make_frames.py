@@ -5,6 +5,7 @@ import decode
 import wire
 from cbor import Raw, encode
 from seeds import seed
+from state import Session
 from wire import encode_frame, frame_bytes, varint
 
 ID = seed("frames request id", 16).hex()
@@ -430,7 +431,7 @@ def refused_cases() -> list:
     ):
         frame = request(**changes)
         raw = encode_frame(frame)
-        outcome = decode.Session(1, 16448).receive("client", raw)
+        outcome = Session(1, 16448).receive("client", raw)
         assert outcome == [(frame, code)], (name, outcome)
         result.append({"name": name, "bytes": raw.hex(), "frame": frame, "code": code})
     return result
@@ -567,7 +568,7 @@ def sequence_cases() -> list:
 
 def sequence(name, steps, outcome) -> dict:
     """Runs the steps (sender, frame, how many times); all but the last must be fine, or answered on their exchange alone."""
-    session = decode.Session(2, 32768)
+    session = Session(2, 32768)
     last, result = None, []
     for i, (sender, frame, *times) in enumerate(steps):
         for _ in range(times[0] if times else 1):

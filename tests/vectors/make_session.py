@@ -6,6 +6,7 @@ import wire
 from make_frames import body, body_end, cancel, credit, data, end, error, goaway, ping, pong, request, response
 from noise import NKpsk2, public_of
 from seeds import seed
+from state import Session
 
 SERVER_HEAD = {1: 1, 3: 8, 4: 32768, 5: 1 << 20, 6: 300, 7: 1_795_435_200_000}
 API = "https://api.example.com"
@@ -100,7 +101,7 @@ def session_file() -> dict:
     h, k1, k2 = client.finish()
     assert (h, k1, k2) == server.finish()
 
-    steps, state = [], decode.Session(SERVER_HEAD[3], SERVER_HEAD[4])
+    steps, state = [], Session(SERVER_HEAD[3], SERVER_HEAD[4])
     directions = {"client": wire.Epochs(h, k1), "server": wire.Epochs(h, k2)}
     numbers = {"client": 0, "server": 0}
     for sender, what, frames in script():
