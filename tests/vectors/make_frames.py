@@ -441,6 +441,7 @@ def sequence_cases() -> list:
     """(name, list of (sender, frame), outcome of the last frame)."""
     post, both = request(body=2), [("client", request()), ("server", response())]
     big = b"u" * 16380
+    back, further = [("client", resume())], [("client", resume(next_seq=1))]
     cases = [
         # 5.4
         ("DATA skips a seq", both + [("server", data(seq=2))], "sequence"),
@@ -561,7 +562,25 @@ def sequence_cases() -> list:
         ("buffered, HEAD without the length", [("client", request(mode=1, method="HEAD")), ("server", response())], "ok"),
         ("buffered, less than the length", [("client", request(mode=1)), ("server", response(length=6)), ("server", data()),
                                             ("server", end())], "sequence"),
-        ("GONE answers RESUME", [("client", resume()), ("server", gone())], "ok"),
+        # 7.3
+        ("GONE answers RESUME", back + [("server", gone())], "ok"),
+        ("RESUMED answers RESUME", back + [("server", resumed())], "ok"),
+        ("ERROR shutting-down answers RESUME", back + [("server", error(code=9, fault=1))], "ok"),
+        ("ERROR too-many-exchanges answers RESUME", back + [("server", error(code=40, fault=0))], "ok"),
+        ("GONE twice", back + [("server", gone()), ("server", gone())], "sequence"),
+        ("RESUMED after GONE", back + [("server", gone()), ("server", resumed())], "sequence"),
+        ("RESUMED twice", back + [("server", resumed()), ("server", resumed())], "violation"),
+        ("GONE after RESUMED", back + [("server", resumed()), ("server", gone())], "violation"),
+        ("RESPONSE before the answer to RESUME", back + [("server", response())], "sequence"),
+        ("DATA before the answer to RESUME", further + [("server", data(seq=1))], "sequence"),
+        ("END before the answer to RESUME", further + [("server", end(seq=1, total=0))], "sequence"),
+        ("RESPONSE after RESUMED", back + [("server", resumed()), ("server", response())], "ok"),
+        ("RESPONSE after RESUMED for what follows it", further + [("server", resumed()), ("server", response())], "sequence"),
+        ("DATA after RESUMED, from the wanted seq on", further + [("server", resumed()), ("server", data(seq=1))], "ok"),
+        ("DATA after RESUMED skips a seq", further + [("server", resumed()), ("server", data(seq=2))], "sequence"),
+        ("DATA after RESUMED, the credit of RESUME spent",
+         [("client", resume(next_seq=1, credit=16448)), ("server", resumed()), ("server", data(seq=1, body=bytes(16000))),
+          ("server", data(seq=2, body=bytes(400)))], "credit-exceeded"),
     ]
     return [sequence(*case) for case in cases]
 

@@ -25,7 +25,7 @@ CODES = {
     38: "response-too-large", 39: "head-too-large", 40: "too-many-exchanges", 41: "rate-limited", 42: "overloaded",
     43: "upstream-unresolved", 44: "upstream-unreachable", 45: "upstream-tls", 46: "upstream-timeout",
     47: "upstream-stalled", 48: "upstream-closed", 49: "upstream-protocol", 50: "upload-failed",
-    51: "not-allowed",
+    51: "not-allowed", 52: "key-revoked", 53: "duplicate-request", 54: "superseded",
 }
 """Section 8.1."""
 
