@@ -166,6 +166,11 @@ impl Connection {
     }
 
     fn receive_frame(&mut self, now: Duration, exchange: u32, frame: Frame) -> Result<(), Error> {
+        if let Frame::Credit(_) | Frame::Ping(_) | Frame::Pong(_) = frame
+            && let Some(open) = self.exchanges.get(&exchange)
+        {
+            open.check_answered()?;
+        }
         match frame {
             Frame::Error { seq: 0, notice } if exchange == 0 => {
                 self.close(Closed::Refused(notice));

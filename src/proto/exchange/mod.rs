@@ -326,8 +326,8 @@ impl Exchange {
         self.head.is_some() && !self.sent
     }
 
-    /// A frame of the answer may come now.
-    fn check_answered(&self) -> Result<(), Error> {
+    /// A frame that does not answer a RESUME may come now.
+    pub(super) fn check_answered(&self) -> Result<(), Error> {
         if self.is_resuming() { Err(Error::sequence("a frame before the answer to a RESUME")) } else { Ok(()) }
     }
 
