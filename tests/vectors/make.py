@@ -20,6 +20,7 @@ import cbor  # noqa: E402
 import decode  # noqa: E402
 import wire  # noqa: E402
 from make_frames import frames_file  # noqa: E402
+from make_resume import resumption_file  # noqa: E402
 from make_session import session_file  # noqa: E402
 from noise import NKpsk2, public_of  # noqa: E402
 from seeds import seed  # noqa: E402
@@ -533,6 +534,7 @@ def lines(content: dict) -> str:
 FILES = {
     "credential.json": credential_file, "handshake.json": handshake_file, "schedule.json": schedule_file,
     "records.json": records_file, "varint.json": varint_file, "frames.json": frames_file, "session.json": session_file,
+    "resumption.json": resumption_file,
 }
 
 
@@ -544,7 +546,7 @@ def main(arguments: list) -> int:
     wrong = []
     for name, make in FILES.items():
         content = make()
-        if name in ("frames.json", "records.json", "session.json"):
+        if name in ("frames.json", "records.json", "session.json", "resumption.json"):
             content = shortened(content)
         text = lines(content)
         path = HERE / name

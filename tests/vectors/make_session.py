@@ -87,12 +87,14 @@ def script() -> list:
     ]
 
 
-def session_file() -> dict:
-    private, psk, key_id = seed("session server"), seed("session psk"), seed("session key id", 16)
+def handshake(label: str, server_head: dict) -> tuple:
+    """What the file says of the client and its server, the same of their session, and what seals each direction of it."""
+    name = label.split()[0]
+    private, psk, key_id = seed(f"{name} server"), seed(f"{name} psk"), seed(f"{name} key id", 16)
     public = public_of(private)
-    client_e, server_e = seed("session client ephemeral"), seed("session server ephemeral")
+    client_e, server_e = seed(f"{label} client ephemeral"), seed(f"{label} server ephemeral")
     client_payload = wire.hello_payload(cbor.encode({0: key_id, 1: 1}))
-    server_payload = wire.hello_payload(cbor.encode(SERVER_HEAD))
+    server_payload = wire.hello_payload(cbor.encode(server_head))
     client, server = NKpsk2(public, client_e), NKpsk2(public, server_e, private)
     client_hello = client.write_client_hello(client_payload)
     assert server.read_client_hello(client_hello) == client_payload
@@ -100,9 +102,23 @@ def session_file() -> dict:
     assert client.read_server_hello(psk, server_hello) == server_payload
     h, k1, k2 = client.finish()
     assert (h, k1, k2) == server.finish()
+    peers = {
+        "credential": wire.credential(key_id, psk, public),
+        "key_id": key_id.hex(), "psk": psk.hex(), "server_private": private.hex(), "server_public": public.hex(),
+    }
+    session = {
+        "client_ephemeral_private": client_e.hex(), "server_ephemeral_private": server_e.hex(),
+        "client_payload": client_payload.hex(), "client_hello": client_hello.hex(),
+        "server_payload": server_payload.hex(), "server_hello": server_hello.hex(),
+        "server_fields": decode.decode_server_hello(server_payload),
+        "handshake_hash": h.hex(), "k1": k1.hex(), "k2": k2.hex(),
+    }
+    return peers, session, {"client": wire.Epochs(h, k1), "server": wire.Epochs(h, k2)}
 
+
+def session_file() -> dict:
+    peers, session, directions = handshake("session", SERVER_HEAD)
     steps, state = [], Session(SERVER_HEAD[3], SERVER_HEAD[4])
-    directions = {"client": wire.Epochs(h, k1), "server": wire.Epochs(h, k2)}
     numbers = {"client": 0, "server": 0}
     for sender, what, frames in script():
         plaintext = wire.pad(b"".join(map(wire.encode_frame, frames)))
@@ -117,12 +133,5 @@ def session_file() -> dict:
     assert state.open_count() == 0
     return {
         "about": "A whole session (sections 3 to 5) under profile pad: keys, hellos, then records in the order of time.",
-        "credential": wire.credential(key_id, psk, public),
-        "key_id": key_id.hex(), "psk": psk.hex(), "server_private": private.hex(), "server_public": public.hex(),
-        "client_ephemeral_private": client_e.hex(), "server_ephemeral_private": server_e.hex(),
-        "client_payload": client_payload.hex(), "client_hello": client_hello.hex(),
-        "server_payload": server_payload.hex(), "server_hello": server_hello.hex(),
-        "server_fields": decode.decode_server_hello(server_payload),
-        "handshake_hash": h.hex(), "k1": k1.hex(), "k2": k2.hex(),
-        "steps": steps,
+        **peers, **session, "steps": steps,
     }

@@ -234,8 +234,9 @@ class Session:
         must(asked["attempt"] >= request.attempt, "a later attempt has it: GONE")
         must(asked["next_seq"] <= len(request.answer), "the answer is not that far")
         must(f["received"] == request.up, "what the server has had of the body")
-        for other in request.holder.exchanges.values():
-            other.taken = other.taken or other.request is request
+        before = next(other for other in request.holder.exchanges.values() if other.request is request and other.answered)
+        must(f["credit"] >= before.up_credit, "the upload credit that is left")
+        before.taken = True
         x.answered, x.taken = True, False
         x.up_credit, x.end_again = f["credit"], request.up_state == "done"
         request.holder, request.attempt = self, asked["attempt"]

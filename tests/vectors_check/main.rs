@@ -12,5 +12,6 @@ mod credential;
 mod frames;
 mod handshake;
 mod records;
+mod resumption;
 mod sequences;
 mod session;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// An event as the frame that caused it, without what the event does not carry.
-fn event_json(event: &Event) -> Value {
+pub(crate) fn event_json(event: &Event) -> Value {
     let json = match event {
         Event::Request(exchange, request) => request_json(*exchange, request),
         Event::Body(exchange, body) => frame_json(*exchange, &Frame::Body(body.clone()), None),
@@ -37,18 +37,25 @@ fn event_json(event: &Event) -> Value {
         }
         Event::Failed(exchange, notice) => frame_json(*exchange, &Frame::Error { seq: 0, notice: notice.clone() }, None),
         Event::GoAway(goaway) => frame_json(0, &Frame::GoAway(goaway.clone()), None),
+        Event::Resume(exchange, resume) => frame_json(*exchange, &Frame::Resume(*resume), None),
+        Event::Resumed(exchange) => json!({ "type": "RESUMED", "exchange": exchange }),
+        Event::Gone(exchange) => frame_json(*exchange, &Frame::Gone, None),
         other => panic!("no frame causes {other:?}"),
     };
     without(json, &["seq", "total"])
 }
 
 /// The same of a frame in the file.
-fn caused(frame: &Value) -> Value {
-    let keys: &[_] = if frame["type"] == "END" { &["seq"] } else { &["seq", "total"] };
+pub(crate) fn caused(frame: &Value) -> Value {
+    let keys: &[_] = match frame["type"].as_str().unwrap() {
+        "END" => &["seq"],
+        "RESUMED" => &["received", "credit"],
+        _ => &["seq", "total"],
+    };
     without(normal(frame), keys)
 }
 
-fn drain(connection: &mut Connection) -> Vec<Event> {
+pub(crate) fn drain(connection: &mut Connection) -> Vec<Event> {
     core::iter::from_fn(|| connection.poll_event()).collect()
 }
 
