@@ -17,6 +17,7 @@ mod goaway;
 mod how_many;
 mod misuse;
 mod packing;
+mod records;
 mod resume;
 mod tally;
 mod timers;

@@ -361,6 +361,9 @@ def records_file() -> dict:
         ("8193 bytes of frames padded to 16384", 1, data(8193), 16384),
         ("padding alone, 16384", 2, b"", 16384),
         ("two frames and padding to 1024", 255, ping + data(600), 1024),
+        ("the counter has a second byte", 256, ping, 512),
+        ("two bytes of the counter are full", (1 << 16) - 1, ping, 512),
+        ("the counter has a third byte", 1 << 16, ping, 512),
         ("last of epoch 0", (1 << 20) - 1, ping, 512),
         ("first of epoch 1", 1 << 20, ping, 512),
         ("one byte, first of epoch 1", 1 << 20, b"", 1),
@@ -394,6 +397,12 @@ def records_file() -> dict:
     add("same place in the next epoch", 7 + (1 << 20), good, "unauthentic")
     other = wire.Epochs(h, seed("records k of the other direction"))
     add("sealed by the other direction (reflection)", 7, other.seal(7, wire.pad(ping, 512)), "unauthentic")
+    other = wire.Epochs(seed("records h of another session"), k)
+    add("sealed in another session, under the same k", 7, other.seal(7, wire.pad(ping, 512)), "unauthentic")
+    stuck, hasty = wire.Epochs(h, k), wire.Epochs(h, k)
+    stuck.secrets, hasty.secrets = [epochs.secret(0)] * 2, [epochs.secret(1)]
+    add("first of epoch 1, under the key of epoch 0", 1 << 20, stuck.seal(1 << 20, wire.pad(ping, 512)), "unauthentic")
+    add("last of epoch 0, under the key of epoch 1", (1 << 20) - 1, hasty.seal((1 << 20) - 1, wire.pad(ping, 512)), "unauthentic")
     longer = (len(good) - 2 + 1).to_bytes(2, "big") + good[2:] + b"\x00"
     add("length altered, one byte more", 7, longer, "unauthentic")
     add("length altered, one byte less", 7, (len(good) - 2 - 1).to_bytes(2, "big") + good[2:-1], "unauthentic")

@@ -11,6 +11,15 @@ fn schedule() -> Schedule {
     Schedule::new(&[1; 32], &Secret::new([2; 32]))
 }
 
+/// Every suite that this build has.
+fn suites() -> Vec<&'static dyn Suite> {
+    vec![
+        &AES_GCM,
+        #[cfg(feature = "aws-lc")]
+        &super::super::suite::aws_lc::AWS_LC,
+    ]
+}
+
 fn sealed(sealer: &mut Sealer, text: &[u8]) -> BytesMut {
     let mut out = BytesMut::new();
     let start = Sealer::begin(&mut out);
@@ -47,10 +56,50 @@ fn the_ratchet_turns_at_the_epoch_on_both_sides() {
 }
 
 #[test]
-fn a_session_ends_before_its_counter_does() {
-    let mut keys = Keys::new(schedule(), &AES_GCM);
-    keys.next = SESSION_RECORDS;
-    assert!(keys.nonce().is_err());
+fn the_last_record_of_a_session_is_sealed_and_opened_and_none_comes_behind_it() {
+    let (mut sealer, mut opener) = (Sealer::new(schedule(), &AES_GCM), Opener::new(schedule(), &AES_GCM));
+    for keys in [&mut sealer.0, &mut opener.0] {
+        // To turn the ratchet so often would take minutes.
+        (keys.next, keys.epoch) = (SESSION_RECORDS - 1, (SESSION_RECORDS - 1) >> EPOCH_BITS);
+    }
+    let mut last = sealed(&mut sealer, b"last");
+    assert_eq!(opener.open(&mut last.clone()).expect("opens").as_deref(), Some(&b"last"[..]));
+    let mut out = BytesMut::new();
+    let start = Sealer::begin(&mut out);
+    out.put_slice(b"one more");
+    let end = Err(Error::violation("more records than a session may have"));
+    assert_eq!(sealer.seal(&mut out, start), end);
+    assert_eq!(out[LENGTH..], b"one more"[..], "nothing is sealed under a nonce that was used");
+    assert_eq!(opener.open(&mut last).map(|_| ()), end, "whatever it is");
+}
+
+#[test]
+fn what_does_not_verify_is_not_decrypted_either() {
+    let text: Vec<u8> = (1..=251).cycle().take(RECORD_PLAINTEXT).collect();
+    for suite in suites() {
+        let cipher = suite.aead(&Secret::new([7; 32]));
+        let mut record = text.clone();
+        let tag = cipher.seal(&[1; 12], b"", &mut record);
+        record.extend(tag);
+        *record.last_mut().expect("a tag") ^= 1;
+        assert_eq!(cipher.open(&[1; 12], b"", &mut record), Err(Error::Unauthentic("record")));
+        for (at, (left, secret)) in record.chunks(16).zip(text.chunks(16)).enumerate() {
+            assert_ne!(left, secret, "{suite:?}: block {at}");
+        }
+    }
+}
+
+#[test]
+fn a_record_opens_under_the_keys_of_its_own_session_and_direction_alone() {
+    let schedule = |h, k| Schedule::new(&[h; 32], &Secret::new([k; 32]));
+    for suite in suites() {
+        let record = sealed(&mut Sealer::new(schedule(1, 2), suite), b"where it belongs");
+        assert!(Opener::new(schedule(1, 2), suite).open(&mut record.clone()).is_ok());
+        for (what, keys) in [("direction", schedule(1, 3)), ("session", schedule(4, 2)), ("key", schedule(4, 3))] {
+            let found = Opener::new(keys, suite).open(&mut record.clone());
+            assert_eq!(found, Err(Error::Unauthentic("record")), "{suite:?}: another {what}");
+        }
+    }
 }
 
 #[test]
