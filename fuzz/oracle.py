@@ -8,6 +8,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "vectors"))
 
 import decode  # noqa: E402
+import state  # noqa: E402
 from wire import ProtocolError, encode_frame  # noqa: E402
 
 EXCHANGES, CREDIT = 4, 32768
@@ -60,20 +61,20 @@ def credential(data):
         return error.args[0]
 
 
-def session(data):
+def said(data):
     """Frames to a server whose program answers no request and has nothing to resume: how the session ends."""
-    state = decode.Session(EXCHANGES, CREDIT)
+    session = state.Session(EXCHANGES, CREDIT)
     while data:
         size = int.from_bytes(data[:2], "big")
         record, data = data[2:2 + size], data[2 + size:]
-        for frame, _ in state.receive("client", record):
+        for frame, _ in session.receive("client", record):
             # Answered at once, by GONE or ERROR.
-            if frame["type"] in ("RESUME", "CANCEL") and frame["exchange"] in state.exchanges:
-                state.exchanges[frame["exchange"]]["open"] = False
+            if frame["type"] in ("RESUME", "CANCEL") and frame["exchange"] in session.exchanges:
+                session.exchanges[frame["exchange"]]["open"] = False
     return "ok"
 
 
-ABOUT = [plaintext("server"), plaintext("client"), client_hello, server_hello, credential, session]
+ABOUT = [plaintext("server"), plaintext("client"), client_hello, server_hello, credential, said]
 
 
 def main():
