@@ -70,7 +70,7 @@ def said(data):
         for frame, _ in session.receive("client", record):
             # Answered at once, by GONE or ERROR.
             if frame["type"] in ("RESUME", "CANCEL") and frame["exchange"] in session.exchanges:
-                session.exchanges[frame["exchange"]]["open"] = False
+                session.exchanges[frame["exchange"]].open = False
     return "ok"
 
 
