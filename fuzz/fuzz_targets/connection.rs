@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use support::{KEEP, Peer, QUICK, RECORD, START, Script, client, client_hello, receive, server, server_hello};
+use support::{KEEP, Peer, QUICK, RECORD, START, Script, client, client_hello, receive, server, server_hello, use_secrets_of};
 use xllm_proxy::proto::{
     Closed, Code, Connection, Event, Fault, Profile, Role,
     frame::{CancelReason, Headers, Notice, Resume},
@@ -22,7 +22,9 @@ use xllm_proxy::proto::{
 
 fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);
-    match script.byte() % 6 {
+    let shape = script.byte() % 6;
+    use_secrets_of((shape < 4).then_some(input));
+    match shape {
         0 => raw(server(START, &QUICK), script.rest()),
         1 => raw(client(script.profile(), START, &QUICK), script.rest()),
         2 => {

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use support::{
     QUICK, START, Script, client, client_ephemeral, client_hello, credential, first, hello, psk, server_ephemeral,
-    server_hello, server_key,
+    server_hello, server_key, use_secrets_of,
 };
 use xllm_proxy::proto::{
     Error, Profile,
@@ -20,6 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);
     let shape = script.byte();
     let profile = script.profile();
+    use_secrets_of((shape % 5 == 0).then_some(input));
     let (initiator, honest) = start(profile);
     match shape % 5 {
         0 => assert!(open(&script.array()).is_err(), "nobody has made it"),

@@ -6,7 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use support::{QUICK, Script};
+use support::{QUICK, Script, key_of};
 use xllm_proxy::proto::{
     crypto::Secret,
     keys::Schedule,
@@ -14,25 +14,27 @@ use xllm_proxy::proto::{
     record::{Opener, Sealer},
 };
 
-fn schedule() -> Schedule {
-    Schedule::new(&[6; 32], &Secret::new([7; 32]))
+/// Of this input alone (see [`support::use_secrets_of`]).
+fn schedule(input: &[u8]) -> Schedule {
+    Schedule::new(&[6; 32], &Secret::new(key_of(input)))
 }
 
 fuzz_target!(|input: &[u8]| {
+    let schedule = || schedule(input);
     let mut script = Script::new(input);
-    let (plain, mut wires) = seal(script.piece());
+    let (plain, mut wires) = seal(&schedule, script.piece());
     let honest: Vec<u8> = wires.concat();
     while script.byte() != 0 {
         change(&mut wires, &mut script);
     }
     let wire = wires.concat();
-    let (opened, fault) = open(&wire, script.rest());
+    let (opened, fault) = open(&schedule, &wire, script.rest());
     assert!(opened.len() <= plain.len() && plain.starts_with(&opened), "what is opened was sealed, in this order");
     assert_eq!(wire == honest, opened.len() == plain.len() && !fault && wire.len() == honest.len());
 });
 
 /// Plaintexts of these sizes, and their records.
-fn seal(sizes: &[u8]) -> (Vec<Bytes>, Vec<BytesMut>) {
+fn seal(schedule: impl Fn() -> Schedule, sizes: &[u8]) -> (Vec<Bytes>, Vec<BytesMut>) {
     let mut sealer = Sealer::new(schedule(), &QUICK);
     let sizes = sizes.iter().take(32).map(|&size| ((1 << (size >> 4)) + usize::from(size & 15)).min(RECORD_PLAINTEXT));
     sizes
@@ -70,7 +72,7 @@ fn change(wires: &mut Vec<BytesMut>, script: &mut Script<'_>) {
 }
 
 /// What an end opens, and whether it ends with a fault. It stops there, as a session does.
-fn open(mut wire: &[u8], cuts: &[u8]) -> (Vec<Bytes>, bool) {
+fn open(schedule: impl Fn() -> Schedule, mut wire: &[u8], cuts: &[u8]) -> (Vec<Bytes>, bool) {
     let mut opener = Opener::new(schedule(), &QUICK);
     let (mut input, mut opened) = (BytesMut::new(), Vec::new());
     let mut cuts = cuts.iter().map(|&cut| usize::from(cut));
