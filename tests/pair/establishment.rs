@@ -4,14 +4,15 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, Role, ServerConfig, ServerKey, Terms,
+    AES_GCM, ClientConfig, Closed, Code, Connection, Error, Event, KeyId, Profile, Role, ServerConfig, ServerKey, Terms,
     crypto::Secret, limits,
 };
 
 use crate::{
     BOTH,
     pair::{
-        self, Pair, Scripted, client_config, closed, get, ms, new_client, new_server, psk, secs, server_config, server_hello,
+        self, Pair, Scripted, client_config, closed, get, ms, new_client, new_server, ok, psk, secs, server_config,
+        server_hello,
     },
 };
 
@@ -152,6 +153,42 @@ fn garbage_before_authentication_gets_no_byte_and_a_close_at_the_deadline_only()
             silent(server, garbage, step);
         }
     }
+}
+
+#[test]
+fn an_answer_to_a_hello_that_is_not_there_is_refused_and_changes_nothing() {
+    let misuse = |end: &mut Connection| {
+        let answer = end.answer_hello(Some(&psk()), &Terms::default(), 0);
+        assert!(matches!(answer, Err(Error::Misuse(_))), "{answer:?}");
+    };
+    let mut pair = Pair::new();
+    misuse(&mut pair.client);
+    misuse(&mut pair.server);
+    let mut pair = pair.establish();
+    misuse(&mut pair.client);
+    misuse(&mut pair.server);
+    let number = pair.open(&get());
+    pair.respond(number, &ok());
+}
+
+#[test]
+fn a_server_that_cannot_say_who_it_is_answers_no_hello() {
+    let node = "a".repeat(limits::HELLO_PAYLOAD);
+    let mut pair = Pair::with(client_config(), ServerConfig { node: Some(node.into()), ..server_config() });
+    pair.quiet();
+    let events = pair.events(Role::Server);
+    assert!(matches!(events[..], [Event::Hello(_), Event::Rejected(Error::Misuse(_))]), "{events:?}");
+    assert!(pair.to_client.sent.is_empty());
+}
+
+#[test]
+fn a_stranger_that_goes_away_is_over_in_order() {
+    let mut server = new_server(server_config(), Duration::ZERO);
+    server.receive(Duration::ZERO, &mut BytesMut::from(&[7; limits::HELLO][..]));
+    assert!(matches!(server.poll_event(), Some(Event::Rejected(_))));
+    server.receive_end();
+    server.receive_end();
+    assert_eq!((server.poll_event(), server.poll_event()), (Some(crate::done()), None));
 }
 
 #[test]

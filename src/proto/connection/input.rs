@@ -16,7 +16,7 @@ use super::{
         record::{Opener, Sealer},
         role::Role,
     },
-    Closed, Config, Connection, Event, REFUSED_MAX, Stage, Terms,
+    Closed, Config, Connection, Event, Fresh, REFUSED_MAX, Stage, Terms,
 };
 
 impl Connection {
@@ -26,8 +26,8 @@ impl Connection {
         loop {
             match self.stage {
                 Stage::Closed | Stage::Discarding => return input.clear(),
-                Stage::AwaitingKey(_) => return,
-                Stage::AwaitingHello | Stage::HelloSent(_) => {
+                Stage::AwaitingKey(..) => return,
+                Stage::AwaitingHello(_) | Stage::HelloSent(_) => {
                     let Some(&hello) = input.first_chunk::<HELLO>() else { return };
                     let _ = input.split_to(HELLO);
                     self.traffic.received.wire += HELLO as u64;
@@ -67,8 +67,8 @@ impl Connection {
                 }
                 Err(error) => self.close(Closed::Fault(error)),
             },
-            (_, Config::Server(config)) => {
-                let Some(ephemeral) = self.fresh.ephemeral.take() else { return };
+            (Stage::AwaitingHello(fresh), Config::Server(config)) => {
+                let Fresh { ephemeral, decoy } = *fresh;
                 let open = |key| Responder::open(hello, key, ephemeral.clone(), self.suite);
                 let mut tries = config.keys.iter().map(open);
                 let first = tries.next().unwrap_or(Err(Error::Misuse("a server without a key")));
@@ -76,12 +76,12 @@ impl Connection {
                 match first.or_else(|error| tries.find_map(Result::ok).ok_or(error)) {
                     Ok(responder) => {
                         self.events.push_back(Event::Hello(responder.hello().key_id));
-                        self.stage = Stage::AwaitingKey(Box::new(responder));
+                        self.stage = Stage::AwaitingKey(Box::new(responder), decoy);
                     }
                     Err(error) => self.reject(error),
                 }
             }
-            (_, Config::Client(_)) => {}
+            _ => {}
         }
     }
 
@@ -91,14 +91,16 @@ impl Connection {
     /// # Errors
     /// [`Error::Misuse`] if no hello waits.
     pub fn answer_hello(&mut self, psk: Option<&Psk>, terms: &Terms, unix_ms: u64) -> Result<(), Error> {
-        let (Stage::AwaitingKey(_), Config::Server(config), Some(decoy)) = (&self.stage, &self.config, self.fresh.decoy.take())
-        else {
-            return Err(Error::Misuse("no hello waits for an answer"));
+        let misuse = Error::Misuse("no hello waits for an answer");
+        let Config::Server(config) = &self.config else { return Err(misuse) };
+        let (responder, decoy) = match core::mem::replace(&mut self.stage, Stage::AwaitingFirst) {
+            Stage::AwaitingKey(responder, decoy) => (responder, decoy),
+            other => {
+                self.stage = other;
+                return Err(misuse);
+            }
         };
         let psk = psk.cloned().unwrap_or(decoy);
-        let Stage::AwaitingKey(responder) = core::mem::replace(&mut self.stage, Stage::AwaitingFirst) else {
-            return Err(Error::Misuse("no hello waits for an answer"));
-        };
         let asked = responder.hello().profile;
         let said = ServerHello {
             profile: asked.max(config.profile).max(terms.profile).min(Profile::STRICTEST),
@@ -401,7 +403,7 @@ impl Connection {
     pub fn receive_end(&mut self) {
         match self.stage {
             Stage::Closed => {}
-            Stage::HelloSent(_) | Stage::AwaitingHello | Stage::AwaitingKey(_) | Stage::AwaitingFirst => {
+            Stage::HelloSent(_) | Stage::AwaitingHello(_) | Stage::AwaitingKey(..) | Stage::AwaitingFirst => {
                 self.close(Closed::Lost { in_hello: true });
             }
             Stage::Discarding => self.close(Closed::Done),

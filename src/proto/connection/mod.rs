@@ -167,9 +167,9 @@ enum Stage {
     /// Client: hello sent.
     HelloSent(Box<Initiator>),
     /// Server: nothing opened yet.
-    AwaitingHello,
-    /// Server: the program looks the key up.
-    AwaitingKey(Box<Responder>),
+    AwaitingHello(Box<Fresh>),
+    /// Server: the program looks the key up. The PSK stands for those of unknown key IDs.
+    AwaitingKey(Box<Responder>, Psk),
     /// Server: hello answered, key not proved yet.
     AwaitingFirst,
     /// Both sides proved their keys.
@@ -187,18 +187,17 @@ enum Config {
 }
 
 /// The server's randomness, until the handshake has used it: kept longer, it would undo the ratchet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Fresh {
-    ephemeral: Option<Secret<32>>,
+    ephemeral: Secret<32>,
     /// Stands for the PSK of unknown key IDs.
-    decoy: Option<Psk>,
+    decoy: Psk,
 }
 
 /// One end of a session.
 #[derive(Debug)]
 pub struct Connection {
     config: Config,
-    fresh: Fresh,
     suite: &'static dyn Suite,
     stage: Stage,
     hello: Option<[u8; HELLO]>,
@@ -274,16 +273,15 @@ impl Connection {
     pub fn server(config: ServerConfig, ephemeral: Secret<32>, decoy: Psk, now: Duration, suite: &'static dyn Suite) -> Self {
         let deadline = now + config.hello_time;
         let exchanges_max = config.exchanges;
-        let mut this = Self::new(Config::Server(config), Stage::AwaitingHello, now, deadline, suite);
+        let stage = Stage::AwaitingHello(Box::new(Fresh { ephemeral, decoy }));
+        let mut this = Self::new(Config::Server(config), stage, now, deadline, suite);
         this.exchanges_max = exchanges_max;
-        this.fresh = Fresh { ephemeral: Some(ephemeral), decoy: Some(decoy) };
         this
     }
 
     fn new(config: Config, stage: Stage, now: Duration, hello_deadline: Duration, suite: &'static dyn Suite) -> Self {
         Self {
             config,
-            fresh: Fresh::default(),
             suite,
             stage,
             hello: None,
