@@ -1,7 +1,7 @@
 //! Exchanges that outlive their session: nothing is lost, nothing comes twice, and nobody is held longer than was said (section 7).
 
 use xllm_proxy::proto::{
-    Code, Event, Hold, Role, ServerConfig, Terms,
+    Closed, Code, Event, Fault, Held, Hold, Profile, Role, ServerConfig, Terms,
     frame::{BodyLength, CancelReason, Frame, Headers, Notice, Request, Response, Resume, Resumed},
     handshake::ServerHello,
     limits::{self, FRAME_COST},
@@ -445,7 +445,7 @@ fn what_never_reached_the_server_is_asked_anew_with_the_same_id() {
     old.client.end_body(number, Headers::new()).unwrap();
     old.quiet();
     cut(&mut old);
-    assert_eq!(closed(&old.events(Role::Client)).map(xllm_proxy::proto::Closed::is_cut), Some(true));
+    assert_eq!(closed(&old.events(Role::Client)).map(Closed::is_cut), Some(true));
     let (again, _, events) = back(&mut old, &mut new, number);
     assert_eq!(events[..], [Event::Gone(again)]);
     assert!(new.client.can_go_on(again, true));
@@ -456,7 +456,7 @@ fn what_never_reached_the_server_is_asked_anew_with_the_same_id() {
     assert_eq!(events[0], Event::Request(anew, Box::new(request)));
     assert_eq!(text(&events, anew), "abc");
     // It had arrived after all: the client goes back to asking for the first.
-    let notice = Notice::new(Code::DuplicateRequest, xllm_proxy::proto::Fault::Client, "twice");
+    let notice = Notice::new(Code::DuplicateRequest, Fault::Client, "twice");
     new.server.fail(anew, &notice).unwrap();
     new.quiet();
     assert_eq!(new.events(Role::Client)[..], [Event::Adrift(anew)]);
@@ -551,7 +551,7 @@ fn all_that_is_held_can_be_ended_at_once() {
 fn who_ends_a_session_holds_nothing_of_it() {
     let mut pair = pair();
     let number = pair.open(&get());
-    pair.server.cut(&Notice::new(Code::KeyRevoked, xllm_proxy::proto::Fault::Client, "revoked"));
+    pair.server.cut(&Notice::new(Code::KeyRevoked, Fault::Client, "revoked"));
     pair.to_client.cut = true;
     cut(&mut pair);
     assert!(!pair.server.holds(number));
@@ -580,7 +580,7 @@ fn resuming() -> (Scripted, u32) {
     old.body(number, b"abc");
     old.quiet();
     cut(&mut old);
-    let said = ServerHello { hold: 60, instance: Some([1; 8]), ..server_hello(xllm_proxy::proto::Profile::Pad) };
+    let said = ServerHello { hold: 60, instance: Some([1; 8]), ..server_hello(Profile::Pad) };
     let mut peer = Scripted::server(client_config(), &said);
     let held = old.client.take(number).unwrap();
     let again = peer.subject.resume(held).unwrap();
@@ -597,30 +597,54 @@ fn nothing_of_an_answer_may_come_before_the_answer_to_a_resume() {
     for frame in early {
         let (mut peer, again) = resuming();
         peer.frame(again, &frame);
-        let events = peer.events();
-        let Some(xllm_proxy::proto::Closed::Fault(error)) = closed(&events) else { panic!("{events:?}") };
-        assert_eq!(error.code(), Code::Sequence);
+        refused(&mut peer, Code::Sequence);
     }
+}
+
+#[test]
+fn what_was_not_asked_yet_has_no_answer() {
+    let said = ServerHello { hold: 60, instance: Some([1; 8]), ..server_hello(Profile::Pad) };
+    let held = || {
+        let mut old = pair();
+        let number = old.open(&post(BodyLength::Known(10)));
+        old.body(number, b"abc");
+        old.quiet();
+        cut(&mut old);
+        old.client.take(number).unwrap()
+    };
+    let ask: [fn(&mut Scripted, Held) -> u32; 2] = [
+        |peer, held| peer.subject.resume(held).unwrap_or_else(|_| panic!("it can be opened")),
+        |peer, _| peer.subject.request(peer.now, &get()).unwrap(),
+    ];
+    let error = Frame::Error { seq: 0, notice: Notice::new(Code::ShuttingDown, Fault::Proxy, "") };
+    for ask in ask {
+        for frame in [Frame::Resumed(Resumed { received: 3, credit: 1000 }), Frame::Gone, Frame::Response(ok()), error.clone()]
+        {
+            let mut peer = Scripted::server(client_config(), &said);
+            let number = ask(&mut peer, held());
+            peer.events();
+            peer.frame(number, &frame);
+            refused(&mut peer, Code::Sequence);
+        }
+    }
+}
+
+/// The subject has ended the session for this reason.
+fn refused(peer: &mut Scripted, code: Code) {
+    let events = peer.events();
+    assert!(matches!(closed(&events), Some(Closed::Fault(error)) if error.code() == code), "{events:?}");
 }
 
 #[test]
 fn a_server_cannot_have_more_of_a_body_than_there_is_or_answer_a_resume_twice() {
     let (mut peer, again) = resuming();
     peer.frame(again, &Frame::Resumed(Resumed { received: 4, credit: 1000 }));
-    let events = peer.events();
-    assert!(
-        matches!(closed(&events), Some(xllm_proxy::proto::Closed::Fault(error)) if error.code() == Code::Violation),
-        "{events:?}"
-    );
+    refused(&mut peer, Code::Violation);
     let (mut peer, again) = resuming();
     peer.frame(again, &Frame::Resumed(Resumed { received: 3, credit: 1000 }));
     assert_eq!(peer.events()[..], [Event::Resumed(again)]);
     peer.frame(again, &Frame::Resumed(Resumed { received: 3, credit: 1000 }));
-    let events = peer.events();
-    assert!(
-        matches!(closed(&events), Some(xllm_proxy::proto::Closed::Fault(error)) if error.code() == Code::Violation),
-        "{events:?}"
-    );
+    refused(&mut peer, Code::Violation);
 }
 
 #[test]

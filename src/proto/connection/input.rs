@@ -313,6 +313,9 @@ impl Connection {
 
     fn receive_at_client(&mut self, now: Duration, exchange: u32, frame: Frame) -> Result<(), Error> {
         let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
+        if open.is_unsent() {
+            return Err(Error::sequence("an answer to what was not asked yet"));
+        }
         let quiet = open.is_cancelled();
         let event = match frame {
             Frame::Response(response) => {

@@ -146,8 +146,8 @@ impl Connection {
         }
     }
 
-    /// Puts what is about the session, and says whether all of it fitted. Our own GOAWAY does not overtake a REQUEST that was
-    /// made before it: its receiver may close at once.
+    /// Puts what is about the session, and says whether all of it fitted. Our own GOAWAY does not overtake a REQUEST or RESUME
+    /// that was made before it: its receiver may close at once.
     fn fill_control(&mut self, out: &mut BytesMut, text: usize) -> bool {
         while let Some((kind, exchange, seq, payload)) = self.control.front() {
             if *kind == kind::GOAWAY && self.exchanges.values().any(Exchange::is_unsent) {

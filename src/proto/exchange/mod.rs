@@ -362,9 +362,9 @@ impl Exchange {
         self.out.queue.push_back(Out::Plain(kind::CANCEL, varint(reason.number())));
     }
 
-    /// Whether the REQUEST is still to be sealed.
+    /// Whether what opens it in this session is still to be sealed.
     pub(super) fn is_unsent(&self) -> bool {
-        matches!(self.out.queue.front(), Some(Out::Plain(kind::REQUEST, _)))
+        matches!(self.out.queue.front(), Some(Out::Plain(kind::REQUEST | kind::RESUME, _)))
     }
 
     pub(super) fn on_response(&mut self, response: &Response) -> Result<(), Error> {
