@@ -583,10 +583,11 @@ impl Exchange {
 
     /// Puts the next frame into a record.
     pub(super) fn write(&mut self, number: u32, place: Place<'_>) -> Result<Wrote, Error> {
-        if self.out.is_empty() {
-            return Ok(Wrote::Stopped);
-        }
-        let Some(next) = self.out.queue.pop_front() else { return Ok(Wrote::All) };
+        let next = match self.out.pop_front() {
+            None => return Ok(Wrote::Stopped),
+            Some(Out::Piece(bytes, given)) if place.pieces => return Ok(self.write_piece(bytes, given, number, place)),
+            Some(next) => next,
+        };
         let seq = self.out.seq;
         let fits = |size: usize| frame::framed_len(number, size) <= place.room;
         let last = match &next {
@@ -602,13 +603,9 @@ impl Exchange {
                 frame::put(place.out, *kind, number, Some(seq), payload);
                 Some(*kind == kind::ERROR)
             }
-            Out::Piece(..) if !place.pieces => {
+            Out::Piece(..) => {
                 self.out.queue.push_front(next);
                 return Ok(Wrote::Stopped);
-            }
-            Out::Piece(..) => {
-                let Out::Piece(bytes, given) = next else { return Err(Error::Misuse("a piece is a piece")) };
-                return Ok(self.write_piece(bytes, given, number, place));
             }
             Out::End(trailers) => {
                 let receipt = Receipt { end: Some(micros(self.started, place.now)), ..self.receipt };

@@ -32,13 +32,9 @@ impl Out {
             }
     }
 
-    /// How far it takes the peer: a place in the response, or bytes of a request body.
-    fn steps(&self) -> u64 {
-        match self {
-            Self::Plain(..) => 0,
-            Self::Piece(bytes, _) => bytes.len() as u64,
-            Self::Sequenced(..) | Self::End(_) => 1,
-        }
+    /// Bytes of a body in it.
+    fn body(&self) -> u64 {
+        if let Self::Piece(bytes, _) = self { bytes.len() as u64 } else { 0 }
     }
 }
 
@@ -124,6 +120,11 @@ impl Outbound {
         room
     }
 
+    /// Takes what is to be sealed next.
+    pub(super) fn pop_front(&mut self) -> Option<Out> {
+        if self.is_empty() { None } else { self.queue.pop_front() }
+    }
+
     /// Whether nothing can be sealed now.
     pub(in crate::proto) fn is_empty(&self) -> bool {
         match self.queue.front() {
@@ -194,7 +195,7 @@ impl Outbound {
     fn let_go(&mut self) {
         let Some((_, out)) = self.kept.frames.pop_front() else { return };
         self.kept.cost -= out.cost();
-        self.kept.start += if self.places { 1 } else { out.steps() };
+        self.kept.start += if self.places { 1 } else { out.body() };
     }
 
     /// Whether what comes from there on can still be sent: a place of a response.
