@@ -320,6 +320,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_cut_is_malformed() {
+        for number in [&[0x18, 0x20][..], &[0x19, 1, 0], &[0x1a, 0, 1, 0, 0], &[0x1b, 0, 0, 0, 1, 0, 0, 0, 0]] {
+            let whole = [&[0xa1, 0x01], number].concat();
+            assert!(MapReader::new(&whole).is_ok());
+            for cut in 2..whole.len() {
+                assert!(matches!(MapReader::new(&whole[..cut]), Err(Error::Malformed(_))), "{whole:x?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
     fn deep_nesting_is_refused_and_unknown_keys_are_skipped() {
         let nested = |depth: usize| {
             let mut bytes = vec![0xa1, 0x18, 0x63];

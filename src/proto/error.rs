@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn every_fault_survives_its_number_and_has_its_name() {
+        let faults = [Fault::Client, Fault::Proxy, Fault::Upstream, Fault::Network];
+        assert_eq!(faults.map(|fault| fault.to_string()), ["client", "proxy", "upstream", "network"]);
+        assert_eq!(faults.map(|fault| Fault::from_number(fault.number())), faults.map(Some));
+        assert_eq!(Fault::from_number(4), None);
+    }
+
+    #[test]
+    fn an_unknown_code_and_our_own_slips_have_a_name_too() {
+        assert_eq!(Code::Other(999).to_string(), "unknown-code");
+        assert_eq!(Error::Misuse("a slip").code(), Code::Internal);
+    }
+
+    #[test]
     fn every_code_is_in_the_table_of_the_protocol_document() {
         let document = include_str!("../../protocol.md");
         for &code in Code::ALL {

@@ -268,6 +268,59 @@ mod tests {
     }
 
     #[test]
+    fn a_hello_that_does_not_fit_is_refused() {
+        let (key, credential) = pair();
+        let (_, first) = Initiator::start(&credential, Profile::Pad, Secret::new([3; 32]), &AES_GCM).expect("starts");
+        let responder = Responder::open(&first, &key, Secret::new([4; 32]), &AES_GCM).expect("opens");
+        let long = ServerHello { node: Some("a".repeat(HELLO_PAYLOAD)), ..hello() };
+        assert!(matches!(responder.answer(&credential.psk, &long), Err(Error::Misuse(_))));
+    }
+
+    #[test]
+    fn a_hello_that_lacks_what_it_must_say_or_says_it_in_another_way_is_malformed() {
+        let encoded = |pairs: &[(u64, ciborium::Value)]| {
+            let mut map = MapWriter::default();
+            for (key, value) in pairs {
+                map.put(*key, value.clone());
+            }
+            map.encode()
+        };
+        let pairs = |head: Vec<u8>| -> Vec<(u64, ciborium::Value)> {
+            let head: ciborium::Value = ciborium::from_reader(&head[..]).expect("CBOR");
+            let number = |key: ciborium::Value| key.into_integer().ok().and_then(|key| key.try_into().ok()).expect("a number");
+            head.into_map().expect("a map").into_iter().map(|(key, value)| (number(key), value)).collect()
+        };
+        let client = ClientHello { key_id: KeyId([1; 16]), profile: Profile::Off };
+        let (client_said, server_said) = (pairs(client.encode()), pairs(hello().encode()));
+        let read_client = |pairs: &[(u64, ciborium::Value)]| ClientHello::decode(&encoded(pairs));
+        let read_server = |pairs: &[(u64, ciborium::Value)]| ServerHello::decode(&encoded(pairs));
+        assert_eq!((read_client(&client_said), read_server(&server_said)), (Ok(client), Ok(hello())));
+        for strange in [ciborium::Value::Bool(true), ciborium::Value::Array(vec![])] {
+            let wrong = |pairs: &[(u64, ciborium::Value)], at: usize| {
+                let mut pairs = pairs.to_vec();
+                pairs[at].1 = strange.clone();
+                pairs
+            };
+            for at in 0..client_said.len() {
+                assert!(matches!(read_client(&wrong(&client_said, at)), Err(Error::Malformed(_))), "client, {at}");
+            }
+            for at in 0..server_said.len() {
+                assert!(matches!(read_server(&wrong(&server_said, at)), Err(Error::Malformed(_))), "server, {at}");
+            }
+        }
+        for at in 0..server_said.len() {
+            let mut without = server_said.clone();
+            let (key, _) = without.remove(at);
+            let read = read_server(&without);
+            let may = matches!(key, 8..=10);
+            assert_eq!(read.is_ok(), may, "without {key}");
+            assert_ne!(read, Ok(hello()));
+        }
+        assert!(read_client(&client_said[1..]).is_err(), "without a key ID");
+        assert_eq!(read_client(&client_said[..1]).expect("may lack a profile").profile, Profile::Pad);
+    }
+
+    #[test]
     fn a_server_key_of_small_order_is_refused() {
         let (_, credential) = pair();
         let broken = Credential { server: [0; 32], ..credential };

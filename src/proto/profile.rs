@@ -88,6 +88,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_this_version_offers_is_read_by_its_name_and_nothing_else() {
+        let all = [Profile::Off, Profile::Pad, Profile::Paced, Profile::Constant];
+        assert_eq!(all.map(|profile| profile.to_string()), ["off", "pad", "paced", "constant"]);
+        let read = all.map(|profile| profile.name().parse::<Profile>());
+        assert_eq!(read, [Ok(Profile::Off), Ok(Profile::Pad), Err(UnknownProfile), Err(UnknownProfile)]);
+        assert_eq!(all.map(|profile| Profile::from_number(profile.number())), all.map(Ok));
+        assert!(Profile::from_number(4).is_err());
+    }
+
+    #[test]
     fn pad_rounds_up_to_its_list() {
         let padded = |used| Profile::Pad.padded(used);
         assert_eq!([1, 512, 513, 9000, 16_384].map(padded), [512, 512, 1024, 16_384, 16_384]);

@@ -1,5 +1,7 @@
 //! Every frame round-trips, and is refused when cut anywhere.
 
+use ciborium::Value;
+
 use super::{super::error::Fault, *};
 
 fn every_frame() -> Vec<(u32, Frame)> {
@@ -87,6 +89,87 @@ fn every_frame_is_refused_when_cut_anywhere() {
     }
 }
 
+/// All heads that are this one with one value of another kind.
+fn with_a_strange_value(head: &Value) -> Vec<Value> {
+    let Value::Map(pairs) = head else { return vec![] };
+    let with = |at: usize, value| {
+        let mut pairs = pairs.clone();
+        pairs[at].1 = value;
+        Value::Map(pairs)
+    };
+    // No key of any head takes this.
+    let strange = Value::Array(vec![Value::Null]);
+    let each = |(at, (_, value)): (usize, &(Value, Value))| {
+        let inside = with_a_strange_value(value);
+        [strange.clone()].into_iter().chain(inside).map(|value| with(at, value)).collect::<Vec<_>>()
+    };
+    pairs.iter().enumerate().flat_map(each).collect()
+}
+
+fn check_head<T: PartialEq + fmt::Debug>(head: &[u8], decode: fn(&[u8]) -> Result<T, Error>) {
+    let encoded = |head: &Value| {
+        let mut out = Vec::new();
+        ciborium::into_writer(head, &mut out).expect("a vector takes every byte");
+        out
+    };
+    let read = decode(head).expect("whole");
+    let head: Value = ciborium::from_reader(head).expect("CBOR");
+    for wrong in with_a_strange_value(&head) {
+        assert!(matches!(decode(&encoded(&wrong)), Err(Error::Malformed(_))), "{read:?} with {wrong:?}");
+    }
+    for at in 0..head.as_map().expect("a map").len() {
+        let mut pairs = head.as_map().expect("a map").clone();
+        let missing = pairs.remove(at);
+        assert_ne!(decode(&encoded(&Value::Map(pairs))).as_ref(), Ok(&read), "without {missing:?}");
+    }
+    assert!(matches!(decode(&[]), Err(Error::Malformed(_))));
+}
+
+#[test]
+fn a_head_with_a_value_of_another_kind_is_refused_and_one_that_lacks_a_key_is_not_read_as_if_it_had_it() {
+    for (_, frame) in every_frame() {
+        match frame {
+            Frame::Request(request) => check_head(&request.encode().expect("fits"), Request::decode),
+            Frame::BodyEnd(end) => check_head(&end.encode().expect("fits"), BodyEnd::decode),
+            Frame::Response(response) => check_head(&response.encode().expect("fits"), Response::decode),
+            Frame::End { end, .. } => {
+                let receipt = Receipt { first: Some(3), last: Some(4), ..end.receipt };
+                check_head(&End { receipt, ..end }.encode().expect("fits"), End::decode);
+            }
+            Frame::Error { notice, .. } => check_head(&notice.encode(), Notice::decode),
+            Frame::GoAway(goaway) => check_head(&goaway.encode(), GoAway::decode),
+            Frame::Resume(resume) => check_head(&resume.encode(), Resume::decode),
+            Frame::Resumed(resumed) => check_head(&resumed.encode(), Resumed::decode),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_frame_without_the_place_that_its_type_has_is_refused() {
+    for kind in [kind::RESPONSE, kind::DATA, kind::END, kind::ERROR] {
+        let refused = decode(&Bytes::from(vec![kind, 1, 0]), &mut 0, Role::Server);
+        assert!(matches!(refused, Err(Error::Malformed(_))), "{kind}");
+    }
+}
+
+#[test]
+fn a_frame_is_printed_by_its_name_and_without_what_it_carries() {
+    let names = [
+        "Request", "Request", "Body", "BodyEnd", "Response", "Data", "End", "Error", "Error", "Cancel", "Credit", "Ping",
+        "Pong", "GoAway", "Resume", "Resumed", "Gone",
+    ];
+    let frames = every_frame();
+    assert_eq!(frames.len(), names.len());
+    for ((_, frame), name) in frames.iter().zip(names) {
+        let shown = format!("{frame:?}");
+        assert!(shown.starts_with(name), "{shown}");
+        for secret in ["api.example", "application/json", "\"body", "\"data", "98, 111", "100, 97"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
+
 #[test]
 fn padding_must_be_zero() {
     assert!(decode(&Bytes::from_static(&[0, 0, 1]), &mut 0, Role::Client).is_err());
@@ -120,5 +203,15 @@ fn heads_over_their_limits_are_refused_before_they_are_sent() {
     let long_url = Request { url: "x".repeat(limits::URL + 1), ..(*request).clone() };
     assert_eq!(long_url.encode().expect_err("refused").code(), Code::TooLarge);
     let big = Header { name: "x".into(), value: Bytes::from(vec![b'a'; limits::HEAD]) };
-    assert_eq!(Request { headers: vec![big], ..*request }.encode().expect_err("refused").code(), Code::TooLarge);
+    let too_much = || vec![big.clone()];
+    for frame in [
+        Frame::Request(Box::new(Request { headers: too_much(), ..*request })),
+        Frame::BodyEnd(BodyEnd { total: 0, trailers: too_much() }),
+        Frame::Response(Response { status: 200, headers: too_much(), length: None }),
+        Frame::End { seq: 1, end: End { trailers: too_much(), ..End::default() } },
+    ] {
+        let mut out = BytesMut::new();
+        assert_eq!(frame.encode(1, &mut out).expect_err("refused").code(), Code::TooLarge, "{frame:?}");
+        assert!(out.is_empty());
+    }
 }

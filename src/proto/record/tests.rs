@@ -103,6 +103,18 @@ fn a_record_opens_under_the_keys_of_its_own_session_and_direction_alone() {
 }
 
 #[test]
+fn a_record_holds_something_and_no_more_than_its_limit() {
+    for size in [0, RECORD_PLAINTEXT + 1, 70_000] {
+        let mut sealer = Sealer::new(schedule(), &AES_GCM);
+        let mut out = BytesMut::new();
+        let start = Sealer::begin(&mut out);
+        out.put_bytes(7, size);
+        assert!(matches!(sealer.seal(&mut out, start), Err(Error::Misuse(_))), "{size}");
+        assert_eq!(sealer.0.next, 0, "nothing was sealed");
+    }
+}
+
+#[test]
 fn damage_repeats_gaps_and_swaps_do_not_verify() {
     let mut sealer = Sealer::new(schedule(), &AES_GCM);
     let (one, two) = (sealed(&mut sealer, b"one"), sealed(&mut sealer, b"two"));
