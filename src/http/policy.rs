@@ -195,6 +195,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_ends_at_each_hop_is_known_by_its_name() {
+        let hop = |name: &'static str| is_hop_by_hop(&HeaderName::from_static(name));
+        assert!(hop("connection") && hop("proxy-authorization"));
+        assert!(!hop("authorization") && !hop("content-type"));
+    }
+
     /// Whether an answer's field passes under `neutral` with these rules.
     fn passes(keep: &[&str], drop: &[&str], name: &str) -> bool {
         let rules = rules(keep, drop, &[]).expect("valid");

@@ -167,6 +167,8 @@ pub(super) mod tests {
             (&["host"], &[], &[], "neither kept nor set"),
             (&[], &[], &[("Content-Length", "1")], "`content-length` is made anew"),
             (&[], &[], &[("x-*", "1")], "begins with `x-*`"),
+            (&[], &[], &[("Authorization", "secret")], "`authorization` cannot be set"),
+            (&[], &[], &[("x-a", "1\n2")], "`x-a` is set to has a line break"),
             (&[], &[], &[("x-a", "1"), ("X-A", "2")], "`x-a` is set twice"),
             (&["X-A"], &["x-a"], &[], "`x-a` stands in both"),
             (&["*"], &["*"], &[], "`*` stands in both"),
