@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use xllm_proxy::proto::{
     Code, Event, Fault, Role, ServerConfig,
-    frame::{BodyLength, CancelReason, Frame, Headers, Request},
+    frame::{BodyEnd, BodyLength, CancelReason, Frame, Headers, Notice, Request},
     limits,
 };
 
@@ -88,4 +88,56 @@ fn the_error_for_a_cancelled_exchange_is_its_last_frame_and_nothing_queued_goes_
     peer.frame(1, &Frame::Cancel(CancelReason::CallerGone));
     peer.frame(1, &Frame::Credit(1 << 20));
     assert!(peer.hear().is_empty() && !peer.subject.is_closed());
+}
+
+#[test]
+fn a_cancelled_exchange_gives_no_credit() {
+    let mut pair = Pair::established();
+    let request = Request { credit: limits::CREDIT_MIN, ..get() };
+    let (due, late) = (pair.open(&request), pair.open(&request));
+    for number in [due, late] {
+        pair.respond(number, &ok());
+    }
+    for number in [due, late] {
+        pair.data(number, &[0; 16_000]);
+    }
+    pair.quiet();
+    assert_eq!(pair.events(Role::Client).len(), 2);
+    assert!(pair.client.taken(due, 16_000), "credit falls due, and then nobody wants more");
+    for number in [due, late] {
+        pair.client.cancel(number, CancelReason::CallerGone);
+    }
+    assert!(!pair.client.taken(late, 16_000));
+    pair.client.take_traffic();
+    pair.flush();
+    assert_eq!(pair.client.take_traffic().sent.frames, 2, "a CANCEL each");
+    pair.quiet();
+    assert_eq!(pair.client.open_exchanges(), 0);
+}
+
+#[test]
+fn what_comes_of_an_upload_that_has_its_answer_is_thrown_away() {
+    let mut peer = Scripted::established_client(server_config());
+    peer.frame(1, &Frame::Request(Box::new(post(BodyLength::Unknown))));
+    peer.events();
+    peer.subject.fail(1, &Notice::new(Code::UploadTooLarge, Fault::Client, "too large")).unwrap();
+    // Before the ERROR is sealed.
+    peer.frame(1, &Frame::Body(Bytes::from_static(b"more")));
+    peer.frame(1, &Frame::BodyEnd(BodyEnd { total: 4, trailers: vec![] }));
+    peer.frame(1, &Frame::Cancel(CancelReason::UploadFailed));
+    assert_eq!(peer.events()[..], [], "its program hears nothing of it");
+    assert!(matches!(peer.hear()[..], [(1, Frame::Error { .. })]));
+}
+
+#[test]
+fn an_exchange_that_its_program_drops_is_cancelled_by_a_client_and_failed_by_a_server() {
+    let mut pair = Pair::established();
+    let (first, second) = (pair.open(&get()), pair.open(&get()));
+    pair.client.abandon(first);
+    pair.server.abandon(second);
+    pair.quiet();
+    assert_eq!(pair.events(Role::Server)[..], [Event::Cancelled(first, CancelReason::CallerGone)]);
+    let events = pair.events(Role::Client);
+    let [Event::Failed(failed, notice)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((*failed, notice.code, notice.fault, notice.retry), (second, Code::Internal, Fault::Proxy, false));
 }

@@ -179,6 +179,7 @@ fn what_a_client_must_not_send_is_answered_with_its_code() {
 fn what_a_server_must_not_send_is_answered_with_its_code() {
     let data = |seq, size| encoded(1, &Frame::Data { seq, payload: Bytes::from(vec![0; size]) });
     let end = |seq, total| encoded(1, &Frame::End { seq, end: End { total, ..End::default() } });
+    let error = |seq, code| encoded(1, &Frame::Error { seq, notice: Notice::new(code, Fault::Client, "") });
     let mut cases = strange_records();
     cases.extend([
         ("a client's frame", encoded(1, &Frame::Body(Bytes::from_static(b"x"))), Code::Violation),
@@ -189,6 +190,8 @@ fn what_a_server_must_not_send_is_answered_with_its_code() {
         ("an answer for what never was", encoded(2, &Frame::Response(ok())), Code::Sequence),
         ("gone for a request", encoded(1, &Frame::Gone), Code::Violation),
         ("data beyond the credit", data(2, 16_000), Code::CreditExceeded),
+        ("an error out of its place", error(3, Code::Internal), Code::Sequence),
+        ("a loss to another session out of its place", error(3, Code::Superseded), Code::Sequence),
     ]);
     for (what, plaintext, code) in cases {
         let mut peer = Scripted::established_server();
@@ -200,6 +203,19 @@ fn what_a_server_must_not_send_is_answered_with_its_code() {
         assert_eq!(peer.events().len(), 2);
         peer.say(&plaintext);
         refused(&mut peer, code, what);
+    }
+}
+
+#[test]
+fn data_without_the_stamps_that_were_asked_for_is_malformed() {
+    for payload in [&[0x40][..], &[1], &[1, 0]] {
+        let mut peer = Scripted::established_server();
+        peer.subject.request(peer.now, &Request { timings: true, ..get() }).unwrap();
+        peer.hear();
+        peer.frame(1, &Frame::Response(ok()));
+        peer.events();
+        peer.frame(1, &Frame::Data { seq: 1, payload: payload.into() });
+        refused(&mut peer, Code::Malformed, "data without stamps");
     }
 }
 

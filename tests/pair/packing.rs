@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use xllm_proxy::proto::{
-    Role,
-    frame::{BodyLength, Request},
+    Event, Role,
+    frame::{BodyLength, Request, Response},
     limits,
 };
 
-use crate::pair::{Pair, get, ok, pieces, post, record_sizes};
+use crate::pair::{Pair, get, header, ok, pieces, post, record_sizes};
 
 #[test]
 fn all_that_is_ready_goes_into_one_record_whatever_exchange_it_belongs_to() {
@@ -49,6 +49,29 @@ fn pieces_that_fit_a_record_are_never_split_and_larger_ones_are() {
     assert_eq!((&found[0][..], &found[found.len() - 1][..]), (&b"small"[..], &b"small"[..]));
     assert_eq!(found[1..found.len() - 1].concat(), large);
     assert!(found.len() <= 2 + 100_000 / largest + 2, "{}", found.len());
+}
+
+#[test]
+fn what_does_not_fit_into_the_rest_of_a_record_begins_the_next() {
+    let large = vec![header("x", &"v".repeat(9_000))];
+    let mut pair = Pair::established();
+    let numbers: Vec<u32> = (0..3).map(|_| pair.open(&get())).collect();
+    let before = pair.to_client.sent.len();
+    for &number in &numbers {
+        pair.server.respond(pair.now, number, &Response { headers: large.clone(), ..ok() }).unwrap();
+        pair.server.end(number, large.clone()).unwrap();
+    }
+    pair.quiet();
+    assert_eq!(record_sizes(&pair.to_client.sent[before..]).len(), 6, "a head fills most of one");
+    let events = pair.events(Role::Client);
+    for &number in &numbers {
+        let whole = |event: &Event| match event {
+            Event::Response(found, response) => *found == number && response.headers == large,
+            Event::End(found, end) => *found == number && end.trailers == large,
+            _ => false,
+        };
+        assert_eq!(events.iter().filter(|event| whole(event)).count(), 2, "{number}");
+    }
 }
 
 #[test]
