@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use xllm_proxy::proto::{
     Code, Event, Fault, Role,
-    frame::{GoAway, Headers, Notice, Request},
+    frame::{CancelReason, Frame, GoAway, Headers, Notice, Request},
 };
 
 use crate::{
     BOTH, done,
-    pair::{Pair, get, header, ms, ok},
+    pair::{Pair, Scripted, get, header, ms, ok},
 };
 
 #[test]
@@ -109,12 +109,102 @@ fn a_session_that_is_cut_ends_every_exchange_at_once_and_says_which_may_be_repea
 
 #[test]
 fn a_request_that_meets_the_word_that_its_client_is_not_wanted_learns_why() {
+    let own = "the proxy ended this session before it took the request";
+    for (code, fault, text) in [
+        (Code::Overloaded, Fault::Proxy, "full"),
+        (Code::RateLimited, Fault::Client, "too fast"),
+        (Code::KeyRevoked, Fault::Client, "revoked"),
+        (Code::Internal, Fault::Proxy, own),
+    ] {
+        let mut pair = Pair::established();
+        pair.latency = ms(50);
+        pair.server.cut(&Notice { after: Some(7), ..Notice::new(code, Fault::Proxy, text) });
+        let number = pair.client.request(pair.now, &get()).unwrap();
+        pair.quiet();
+        let events = pair.events(Role::Client);
+        let expected = Notice { after: Some(7), ..Notice::new(code, fault, text) }.retry_safe();
+        assert_eq!(events[0], Event::Failed(number, expected), "{events:?}");
+    }
+}
+
+#[test]
+fn a_server_that_stops_at_once_gives_back_what_its_upstream_was_not_asked() {
     let mut pair = Pair::established();
-    pair.latency = ms(50);
-    pair.server.cut(&Notice { after: Some(7), ..Notice::new(Code::Overloaded, Fault::Proxy, "full") });
-    let number = pair.client.request(pair.now, &get()).unwrap();
+    let (called, answered, fresh) = (pair.open(&get()), pair.open(&get()), pair.open(&get()));
+    pair.server.called(pair.now, called);
+    pair.respond(answered, &ok());
+    pair.server.cut(&Notice::new(Code::ShuttingDown, Fault::Proxy, "stopping"));
     pair.quiet();
     let events = pair.events(Role::Client);
-    let expected = Notice { after: Some(7), ..Notice::new(Code::Overloaded, Fault::Proxy, "full") }.retry_safe();
-    assert_eq!(events[0], Event::Failed(number, expected), "{events:?}");
+    let failed =
+        |number, retry| Event::Failed(number, Notice { retry, ..Notice::new(Code::ShuttingDown, Fault::Proxy, "stopping") });
+    assert_eq!(events[1..4], [failed(called, false), failed(answered, true), Event::Adrift(fresh)]);
+    assert!(pair.client.is_new(fresh), "it can be asked elsewhere, as if it had never been sent");
+    assert!(!pair.client.holds(called) && !pair.client.holds(answered));
+}
+
+#[test]
+fn a_second_goaway_takes_back_what_the_first_allowed_and_never_the_other_way_round() {
+    let goaway = |last| GoAway { code: Some(Code::Overloaded), last, text: String::new(), after: None };
+    for (words, served) in [([3, 1], 1), ([1, 3], 1), ([2, 2], 2)] {
+        let mut peer = Scripted::established_server();
+        for _ in 0..3 {
+            peer.subject.request(peer.now, &get()).unwrap();
+        }
+        peer.hear();
+        for last in words {
+            peer.frame(0, &Frame::GoAway(goaway(last)));
+        }
+        let failed: Vec<_> = peer
+            .events()
+            .iter()
+            .filter_map(|event| if let Event::Failed(number, _) = event { Some(*number) } else { None })
+            .collect();
+        assert_eq!(failed, (served + 1..=3).collect::<Vec<u32>>(), "{words:?}");
+        assert_eq!(peer.subject.open_exchanges(), served as usize);
+        // What crossed the word on its way is nothing wrong.
+        peer.frame(3, &Frame::Credit(1));
+        assert!(!peer.subject.is_closed());
+    }
+}
+
+#[test]
+fn of_a_cancelled_exchange_that_is_not_served_nothing_is_told() {
+    let mut peer = Scripted::established_server();
+    let (cancelled, other) = (peer.subject.request(peer.now, &get()).unwrap(), peer.subject.request(peer.now, &get()).unwrap());
+    peer.hear();
+    peer.subject.cancel(cancelled, CancelReason::CallerGone);
+    peer.frame(0, &Frame::GoAway(GoAway { code: None, last: 0, text: String::new(), after: None }));
+    let events = peer.events();
+    assert!(
+        matches!(events[..], [Event::Adrift(adrift), Event::GoAway(_), Event::Closed { .. }] if adrift == other),
+        "{events:?}"
+    );
+    assert!(!peer.subject.holds(cancelled));
+}
+
+#[test]
+fn who_has_said_that_it_goes_says_it_once() {
+    for role in BOTH {
+        let mut pair = Pair::established();
+        pair.open(&get());
+        pair.end(role).go_away(Some(Code::ShuttingDown), "first");
+        pair.end(role).go_away(Some(Code::Idle), "second");
+        pair.end(role).take_traffic();
+        pair.quiet();
+        assert_eq!(pair.end(role).take_traffic().sent.frames, 1);
+        pair.end(role).receive_end();
+        pair.events(role);
+        pair.end(role).go_away(None, "");
+        assert!(!pair.flush() && pair.events(role).is_empty(), "it is over");
+    }
+}
+
+#[test]
+fn a_session_that_is_not_open_yet_ends_at_once() {
+    for role in BOTH {
+        let mut pair = Pair::new();
+        pair.end(role).go_away(None, "");
+        assert_eq!(pair.events(role)[..], [done()]);
+    }
 }

@@ -1,8 +1,8 @@
 //! Exchanges that outlive their session: nothing is lost, nothing comes twice, and nobody is held longer than was said (section 7).
 
 use xllm_proxy::proto::{
-    Closed, Code, Event, Fault, Held, Hold, Profile, Role, ServerConfig, Terms,
-    frame::{BodyLength, CancelReason, Frame, Headers, Notice, Request, Response, Resume, Resumed},
+    Closed, Code, Error, Event, Fault, Held, Hold, Profile, Role, ServerConfig, Terms,
+    frame::{BodyLength, CancelReason, End, Frame, Headers, Notice, Request, Response, Resume, Resumed},
     handshake::ServerHello,
     limits::{self, FRAME_COST},
 };
@@ -463,6 +463,172 @@ fn what_never_reached_the_server_is_asked_anew_with_the_same_id() {
     assert!(new.client.can_go_on(anew, false) && !new.client.can_go_on(anew, true));
 }
 
+/// An exchange that was asked anew, behind a REQUEST that never arrived. Of its body, `sent` is there.
+fn anew(body: BodyLength, sent: &'static [u8]) -> (Pair, u32) {
+    let (mut old, mut new) = (pair(), pair());
+    old.to_server.cut = true;
+    let number = old.client.request(old.now, &post(body)).unwrap();
+    old.body(number, sent);
+    old.quiet();
+    cut(&mut old);
+    let (again, ..) = back(&mut old, &mut new, number);
+    let held = new.client.take(again).unwrap();
+    let anew = new.client.ask_again(held).unwrap();
+    new.quiet();
+    (new, anew)
+}
+
+#[test]
+fn one_that_was_asked_anew_is_asked_elsewhere_only_if_it_is_its_session_that_refuses_it() {
+    for (code, elsewhere) in [(Code::ShuttingDown, true), (Code::TooManyExchanges, true), (Code::Overloaded, false)] {
+        let (mut new, anew) = anew(BodyLength::Unknown, b"abc");
+        let notice = Notice::new(code, Fault::Proxy, "").retry_safe();
+        new.server.fail(anew, &notice).unwrap();
+        new.quiet();
+        let expected = if elsewhere { Event::Adrift(anew) } else { Event::Failed(anew, notice) };
+        assert_eq!(new.events(Role::Client)[..], [expected]);
+        assert_eq!(new.client.can_go_on(anew, true), elsewhere);
+    }
+    // What is not here any more cannot be asked anywhere.
+    let (mut new, anew) = anew(BodyLength::Unknown, b"abc");
+    new.pass(limits::ARRIVAL_TIME);
+    let notice = Notice::new(Code::ShuttingDown, Fault::Proxy, "").retry_safe();
+    new.server.fail(anew, &notice).unwrap();
+    new.quiet();
+    assert_eq!(new.events(Role::Client)[..], [Event::Failed(anew, notice)]);
+}
+
+#[test]
+fn an_upstream_that_cannot_have_had_all_of_a_request_is_known() {
+    let mut pair = pair();
+    let whole = pair.client.request(pair.now, &get()).unwrap();
+    let part = pair.client.request(pair.now, &post(BodyLength::Unknown)).unwrap();
+    assert!(!pair.client.was_asked(whole) && !pair.client.was_asked(part));
+    pair.quiet();
+    assert!(pair.client.was_asked(whole) && !pair.client.was_asked(part));
+    pair.client.end_body(part, Headers::new()).unwrap();
+    pair.quiet();
+    cut(&mut pair);
+    assert!(pair.client.was_asked(part), "also when it waits for another session");
+    assert!(pair.client.was_asked(99), "of what is not known, nothing is promised");
+}
+
+#[test]
+fn who_can_open_nothing_gives_back_what_it_was_to_go_on_with() {
+    let mut old = pair();
+    let number = old.open(&get());
+    cut(&mut old);
+    let held = old.client.take(number).unwrap();
+    // A session that is over, one that is full, one that ends, and a server's end.
+    let (mut over, mut full, mut ending) =
+        (pair(), Pair::with(client_config(), ServerConfig { exchanges: 1, ..server_config() }).establish(), pair());
+    over.client.receive_end();
+    full.open(&get());
+    ending.client.go_away(None, "");
+    let held = over.client.resume(held).unwrap_err();
+    let held = full.client.resume(held).unwrap_err();
+    let held = ending.client.ask_again(held).unwrap_err();
+    let held = pair().server.resume(held).unwrap_err();
+    let mut new = pair();
+    assert_eq!(new.client.resume(held).unwrap(), 1);
+}
+
+#[test]
+fn one_that_cannot_be_adopted_is_put_back_and_held_on() {
+    let mut old = pair();
+    let number = old.open(&get());
+    cut(&mut old);
+    let held = old.server.take(number).unwrap();
+    assert!(!old.server.holds(number));
+    old.server.put_back(number, held);
+    assert!(old.server.can_resume(number, &from(0)));
+    // The session that asked for it is over before it has it: it waits there.
+    let mut new = pair();
+    new.server.receive_end();
+    new.events(Role::Server);
+    let held = old.server.take(number).unwrap();
+    new.server.adopt(1, held, &from(0));
+    assert!(new.server.holds(1) && new.server.can_resume(1, &from(0)) && !new.flush());
+}
+
+#[test]
+fn a_server_adopts_while_it_is_up_and_has_a_place() {
+    let pair = Pair::with(client_config(), ServerConfig { exchanges: 1, ..server_config() });
+    assert!(!pair.server.can_adopt(), "before the handshake");
+    let mut pair = pair.establish();
+    assert!(pair.server.can_adopt());
+    let number = pair.open(&get());
+    assert!(!pair.server.can_adopt(), "it is full");
+    pair.respond(number, &ok());
+    pair.finish(number, 0);
+    assert!(pair.server.can_adopt());
+    pair.server.receive_end();
+    assert!(!pair.server.can_adopt());
+}
+
+#[test]
+fn only_a_path_that_ended_a_session_lets_its_exchanges_go_on() {
+    let notice = |code| Closed::Refused(Notice::new(code, Fault::Proxy, ""));
+    let cut = [
+        Closed::Lost { in_hello: false },
+        Closed::TimedOut { in_hello: false },
+        Closed::Fault(Error::Unauthentic("record")),
+        notice(Code::Unauthentic),
+    ];
+    let ended = [
+        Closed::Lost { in_hello: true },
+        Closed::TimedOut { in_hello: true },
+        Closed::Fault(Error::Malformed("")),
+        notice(Code::Violation),
+        Closed::Done,
+        Closed::ProfileRefused(Profile::Off),
+    ];
+    assert!(cut.iter().all(Closed::is_cut) && !ended.iter().any(Closed::is_cut));
+}
+
+#[test]
+fn what_its_program_forgets_ends_with_the_session() {
+    let mut pair = pair();
+    let number = pair.open(&get());
+    assert!(pair.server.can_resume(number, &from(0)));
+    pair.server.forget(number);
+    assert!(pair.server.is_open(number) && !pair.server.can_resume(number, &from(0)));
+    cut(&mut pair);
+    assert!(!pair.server.holds(number));
+}
+
+#[test]
+fn an_end_that_is_not_kept_is_settled_at_once() {
+    let mut pair = granting(Hold { keep: 1, ..hold() });
+    let number = pair.open(&get());
+    pair.respond(number, &ok());
+    pair.finish(number, 0);
+    assert_eq!(pair.server.drain_settled().collect::<Vec<_>>(), [number]);
+}
+
+#[test]
+fn a_client_that_leaves_with_something_open_says_nothing_of_what_it_has_seen() {
+    let mut pair = pair();
+    let (seen, open) = (pair.open(&get()), pair.open(&Request { id: [8; 16], ..get() }));
+    pair.respond(seen, &ok());
+    pair.finish(seen, 0);
+    pair.client.go_away(None, "");
+    pair.quiet();
+    assert!(pair.server.drain_settled().next().is_none());
+    assert!(pair.server.can_resume(seen, &from(1)) && pair.server.is_open(open));
+}
+
+#[test]
+fn a_client_has_no_time_for_which_it_holds() {
+    let mut pair = pair();
+    let number = pair.client.request(pair.now, &get()).unwrap();
+    pair.client.receive_end();
+    assert!(pair.client.is_new(number));
+    pair.client.expire(pair.now, false);
+    assert!(!pair.client.holds_any(), "what its program wants no more ends at once");
+    assert!(pair.client.drain_settled().next().is_none());
+}
+
 #[test]
 fn one_whose_session_refuses_it_may_go_on_in_another() {
     let (mut old, mut new) = (pair(), pair());
@@ -592,8 +758,14 @@ fn resuming() -> (Scripted, u32) {
 
 #[test]
 fn nothing_of_an_answer_may_come_before_the_answer_to_a_resume() {
-    let early =
-        [Frame::Response(Response { status: 200, headers: vec![], length: None }), Frame::Data { seq: 0, payload: "x".into() }];
+    let error = |code| Frame::Error { seq: 1, notice: Notice::new(code, Fault::Proxy, "") };
+    let early = [
+        Frame::Response(Response { status: 200, headers: vec![], length: None }),
+        Frame::Data { seq: 0, payload: "x".into() },
+        Frame::End { seq: 0, end: End::default() },
+        error(Code::Internal),
+        error(Code::Superseded),
+    ];
     for frame in early {
         let (mut peer, again) = resuming();
         peer.frame(again, &frame);
@@ -626,6 +798,56 @@ fn what_was_not_asked_yet_has_no_answer() {
             peer.frame(number, &frame);
             refused(&mut peer, Code::Sequence);
         }
+    }
+}
+
+#[test]
+fn a_server_may_have_a_part_of_a_piece() {
+    for received in 0..=3 {
+        let (mut peer, again) = resuming();
+        peer.frame(again, &Frame::Resumed(Resumed { received, credit: 1000 }));
+        assert_eq!(peer.events()[..], [Event::Resumed(again)]);
+        peer.subject.send_body(peer.now, again, "defghij".into()).unwrap();
+        let heard = peer.hear();
+        let sent: Vec<u8> = heard
+            .iter()
+            .flat_map(|(_, frame)| if let Frame::Body(bytes) = frame { bytes.to_vec() } else { panic!("{frame:?}") })
+            .collect();
+        assert_eq!(sent, b"abcdefghij"[usize::try_from(received).unwrap()..]);
+        assert_eq!(peer.subject.queued(), 10 - usize::try_from(received).unwrap() + heard.len() * FRAME_COST);
+    }
+}
+
+#[test]
+fn a_resume_that_is_refused_leaves_the_exchange_as_it_was() {
+    for code in [Code::TooManyExchanges, Code::ShuttingDown] {
+        let (mut peer, again) = resuming();
+        peer.frame(again, &Frame::Error { seq: 0, notice: Notice::new(code, Fault::Proxy, "").retry_safe() });
+        assert_eq!(peer.events()[..], [Event::Adrift(again)]);
+        assert!(peer.subject.can_go_on(again, false) && !peer.subject.is_closed());
+        let held = peer.subject.take(again).unwrap();
+        let last = peer.subject.resume(held).unwrap();
+        assert!(matches!(peer.hear()[..], [(number, Frame::Resume(resume))] if number == last && resume.attempt == 2));
+    }
+    // What a server says to one that is too many.
+    let terms = Terms { hold: Some(hold()), ..Terms::default() };
+    let mut peer = Scripted::client_with(ServerConfig { exchanges: 1, ..server_config() }, &terms);
+    peer.frame(1, &Frame::Request(Box::new(get())));
+    peer.frame(2, &Frame::Resume(from(0)));
+    let heard = peer.hear();
+    assert!(matches!(&heard[..], [(2, Frame::Error { seq: 0, notice })] if notice.code == Code::TooManyExchanges), "{heard:?}");
+    assert!(matches!(peer.events()[..], [Event::Established(_), Event::Request(..)]), "its program is not asked");
+}
+
+#[test]
+fn what_was_cancelled_on_the_way_back_is_held_no_more_whatever_the_answer() {
+    let lost = Frame::Error { seq: 0, notice: Notice::new(Code::Superseded, Fault::Client, "") };
+    for answer in [Frame::Gone, lost] {
+        let (mut peer, again) = resuming();
+        peer.subject.cancel(again, CancelReason::CallerGone);
+        peer.frame(again, &answer);
+        assert!(peer.events().is_empty() && !peer.subject.holds(again) && !peer.subject.is_closed());
+        assert_eq!(peer.subject.open_exchanges(), 0);
     }
 }
 

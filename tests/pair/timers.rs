@@ -1,13 +1,14 @@
 //! Idleness, silence, and the PINGs that tell one from the other.
 
 use xllm_proxy::proto::{
-    Closed, Code, Event, Role,
-    frame::{Frame, Ping},
+    Closed, Code, Event, Fault, Role, ServerConfig,
+    frame::{Frame, Notice, Ping},
+    limits,
 };
 
 use crate::{
     done,
-    pair::{Pair, Scripted, closed, get, ms, ok, secs, server_config},
+    pair::{Pair, Scripted, client_config, closed, get, ms, ok, secs, server_config},
 };
 
 #[test]
@@ -93,4 +94,55 @@ fn after_a_machines_sleep_the_peer_still_has_its_time_to_answer_a_ping() {
     assert_eq!(pair.client.poll_timeout(), Some(pair.now + secs(20)));
     pair.quiet();
     assert!(!pair.client.is_closed());
+}
+
+#[test]
+fn a_session_says_since_when_nothing_is_open() {
+    let mut pair = Pair::established();
+    let start = pair.now;
+    pair.now += secs(5);
+    assert_eq!((pair.client.idle_since(), pair.server.idle_since()), (Some(start), Some(start)));
+    let number = pair.open(&get());
+    assert_eq!((pair.client.idle_since(), pair.server.idle_since()), (None, None));
+    pair.now += secs(5);
+    pair.respond(number, &ok());
+    pair.finish(number, 0);
+    assert_eq!((pair.client.idle_since(), pair.server.idle_since()), (Some(pair.now), Some(pair.now)));
+}
+
+#[test]
+fn a_session_that_ends_already_does_not_wait_to_be_idle() {
+    let config = ServerConfig { idle: secs(30), ..server_config() };
+    let mut pair = Pair::with(client_config(), config).establish();
+    assert_eq!(pair.server.poll_timeout(), Some(pair.now + secs(30)));
+    pair.server.go_away(None, "");
+    assert_eq!(pair.server.poll_timeout(), Some(pair.now + limits::SERVER_KEEP_ALIVE));
+}
+
+#[test]
+fn nothing_is_due_in_a_session_that_is_over() {
+    let mut pair = Pair::established();
+    pair.client.receive_end();
+    pair.events(Role::Client);
+    assert_eq!(pair.client.poll_timeout(), None);
+    pair.client.handle_timeout(pair.now + secs(1_000_000));
+    assert!(pair.events(Role::Client).is_empty() && !pair.flush());
+}
+
+#[test]
+fn a_ping_on_an_exchange_that_ended_before_it_could_be_answered_gets_no_pong() {
+    let mut peer = Scripted::established_server();
+    peer.subject.request(peer.now, &get()).unwrap();
+    peer.hear();
+    peer.frame(1, &Frame::Ping(Ping { token: [5; 8], silence: 0 }));
+    peer.frame(1, &Frame::Error { seq: 0, notice: Notice::new(Code::Internal, Fault::Proxy, "") });
+    peer.frame(0, &Frame::Ping(Ping { token: [6; 8], silence: 0 }));
+    assert_eq!(peer.hear()[..], [(0, Frame::Pong(Ping { token: [6; 8], silence: 0 }))]);
+    // One for what is over at a server crossed its end on the way.
+    let mut peer = Scripted::established_client(server_config());
+    peer.frame(1, &Frame::Request(Box::new(get())));
+    peer.subject.fail(1, &Notice::new(Code::Internal, Fault::Proxy, "")).unwrap();
+    peer.hear();
+    peer.frame(1, &Frame::Ping(Ping { token: [5; 8], silence: 0 }));
+    assert!(peer.hear().is_empty() && !peer.subject.is_closed());
 }
