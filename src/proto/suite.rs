@@ -226,3 +226,20 @@ impl Hash for NoiseHash {
         digest.zeroize();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn randomness_is_given_out_once_and_whole() {
+        let mut once = Once(Some(Secret::new([7; 32])));
+        let mut bytes = [0; 32];
+        assert!(once.try_fill_bytes(&mut bytes).is_ok());
+        assert_eq!(bytes, [7; 32]);
+        assert!(once.try_fill_bytes(&mut bytes).is_err(), "a second key from the same bytes would be the same key");
+        for size in [0, 31, 33, 64] {
+            assert!(Once(Some(Secret::new([7; 32]))).try_fill_bytes(&mut vec![0; size]).is_err(), "{size}");
+        }
+    }
+}

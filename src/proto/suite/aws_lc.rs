@@ -49,7 +49,14 @@ impl Aead for AesGcm {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::super::{
+            handshake::{Initiator, Responder},
+            keys::{Credential, KeyId, ServerKey},
+            profile::Profile,
+        },
+        *,
+    };
 
     #[test]
     fn both_ciphers_make_and_read_the_same_bytes() {
@@ -74,6 +81,22 @@ mod tests {
                 changed[size] ^= 1;
                 assert_eq!(aead.open(&nonce, &aad, &mut changed), Err(Error::Unauthentic("record")));
             }
+        }
+    }
+
+    #[test]
+    fn a_handshake_on_one_suite_is_understood_on_the_other() {
+        let key = ServerKey::new(Secret::new([9; 32]));
+        let credential = Credential { key_id: KeyId([1; 16]), psk: Secret::new([2; 32]), server: *key.public() };
+        let suites: [&dyn Suite; 2] = [&AWS_LC, &AES_GCM];
+        let hellos = suites.map(|suite| {
+            let (_, hello) = Initiator::start(&credential, Profile::Pad, Secret::new([3; 32]), suite).expect("starts");
+            hello
+        });
+        assert_eq!(hellos[0], hellos[1]);
+        for suite in suites {
+            let responder = Responder::open(&hellos[0], &key, Secret::new([4; 32]), suite).expect("opens");
+            assert_eq!(responder.hello().key_id, credential.key_id);
         }
     }
 
