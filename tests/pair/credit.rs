@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use xllm_proxy::proto::{
     Event, Role, ServerConfig,
-    frame::{BodyLength, Frame, Headers, Request},
+    frame::{BodyLength, Frame, Headers, Ping, Request},
     limits::{self, FRAME_COST, SEND_QUEUE},
 };
 
-use crate::pair::{Pair, Scripted, client_config, get, ok, pieces, post, server_config};
+use crate::pair::{Pair, Scripted, client_config, encoded, get, ok, pieces, post, server_config};
 
 #[test]
 fn a_reader_that_takes_nothing_stops_its_sender_at_exactly_its_credit_and_others_go_on() {
@@ -136,4 +136,39 @@ fn credit_that_falls_due_beside_many_refusals_is_given() {
         assert_eq!(heard.iter().filter(|(_, frame)| *frame == Frame::Credit(16_064)).count(), 1, "beside {refused}");
         assert!(!peer.subject.is_closed());
     }
+}
+
+#[test]
+fn credit_that_falls_due_beside_a_record_that_is_full_to_its_last_bytes_is_given() {
+    let begin = || {
+        let config = ServerConfig { exchanges: 1, credit: limits::CREDIT_MIN, ..server_config() };
+        let mut peer = Scripted::established_client(config);
+        peer.frame(1, &Frame::Request(Box::new(post(BodyLength::Unknown))));
+        peer.frame(1, &Frame::Body(Bytes::from(vec![0; 16_000])));
+        peer.events();
+        peer
+    };
+    let mut peer = begin();
+    peer.frame(2, &Frame::Request(Box::new(get())));
+    let heard = peer.hear();
+    let [(2, refusal)] = &heard[..] else { panic!("{heard:?}") };
+    let ping = Ping { token: [1; 8], silence: 0 };
+    let pong = encoded(0, &Frame::Pong(ping)).len();
+    // So many refusals and PONGs that what they leave of a record is too little.
+    let credit = Frame::Credit(16_064);
+    let full = limits::RECORD_PLAINTEXT + 1 - encoded(1, &credit).len()..=limits::RECORD_PLAINTEXT;
+    let mut both = (2..400).flat_map(|last| (0..=limits::PINGS).map(move |pongs| (last, pongs)));
+    let used = |last, pongs| (2..=last).map(|number| encoded(number, refusal).len()).sum::<usize>() + pongs * pong;
+    let (last, pongs) = both.find(|&(last, pongs)| full.contains(&used(last, pongs))).unwrap();
+    let mut peer = begin();
+    for number in 2..=last {
+        peer.frame(number, &Frame::Request(Box::new(get())));
+    }
+    for _ in 0..pongs {
+        peer.frame(0, &Frame::Ping(ping));
+    }
+    peer.subject.taken(1, 16_000);
+    let heard = peer.hear();
+    assert_eq!(heard.len(), last as usize - 1 + pongs + 1);
+    assert_eq!(heard.last(), Some(&(1, credit)));
 }

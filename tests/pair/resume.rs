@@ -746,6 +746,11 @@ fn resuming() -> (Scripted, u32) {
     old.body(number, b"abc");
     old.quiet();
     cut(&mut old);
+    resume_at_a_scripted_server(&mut old, number)
+}
+
+/// The same, for an exchange that this client holds.
+fn resume_at_a_scripted_server(old: &mut Pair, number: u32) -> (Scripted, u32) {
     let said = ServerHello { hold: 60, instance: Some([1; 8]), ..server_hello(Profile::Pad) };
     let mut peer = Scripted::server(client_config(), &said);
     let held = old.client.take(number).unwrap();
@@ -758,19 +763,28 @@ fn resuming() -> (Scripted, u32) {
 
 #[test]
 fn nothing_of_an_answer_may_come_before_the_answer_to_a_resume() {
-    let error = |code| Frame::Error { seq: 1, notice: Notice::new(code, Fault::Proxy, "") };
+    let error = |code| Frame::Error { seq: 2, notice: Notice::new(code, Fault::Proxy, "") };
+    // Each would be the next frame of the answer.
     let early = [
-        Frame::Response(Response { status: 200, headers: vec![], length: None }),
-        Frame::Data { seq: 0, payload: "x".into() },
-        Frame::End { seq: 0, end: End::default() },
+        Frame::Data { seq: 2, payload: "x".into() },
+        Frame::End { seq: 2, end: End { total: 5, ..End::default() } },
         error(Code::Internal),
         error(Code::Superseded),
     ];
     for frame in early {
-        let (mut peer, again) = resuming();
+        let mut old = pair();
+        let number = old.open(&get());
+        old.respond(number, &ok());
+        old.data(number, b"first");
+        old.quiet();
+        cut(&mut old);
+        let (mut peer, again) = resume_at_a_scripted_server(&mut old, number);
         peer.frame(again, &frame);
         refused(&mut peer, Code::Sequence);
     }
+    let (mut peer, again) = resuming();
+    peer.frame(again, &Frame::Response(Response { status: 200, headers: vec![], length: None }));
+    refused(&mut peer, Code::Sequence);
 }
 
 #[test]
