@@ -62,7 +62,8 @@ fn canonical(head: &[u8]) {
     let mut again = Vec::new();
     ciborium::into_writer(&value, &mut again).expect("and write it");
     // There, `undefined` becomes null, large numbers, which are tags, what they stand for, and each NaN a quiet one.
-    let loses = head.iter().any(|byte| matches!(byte, 0xc2 | 0xc3 | 0xf7 | 0xf9));
+    let loses = head.windows(2).any(|pair| matches!(pair, [0xc2 | 0xc3 | 0xf7 | 0xf9, _] | [0xfa | 0xfb, 0x7f | 0xff]))
+        || head.ends_with(&[0xf7]);
     assert!(head == again || loses, "one encoding: {head:02x?}, {again:02x?}");
     let Value::Map(pairs) = value else { panic!("a map") };
     let keys: Vec<u64> = pairs

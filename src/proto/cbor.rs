@@ -85,11 +85,20 @@ fn item<'a>(reader: &mut Reader<'a>, depth: usize) -> Result<&'a [u8], Error> {
     }
     let encoding = whole.take(whole.len() - reader.len())?;
     // A float of four or eight bytes.
-    if major > major::TAG && info > 25 && !ciborium::from_reader(encoding).is_ok_and(|value: Value| encode(&value) == encoding)
-    {
+    if major > major::TAG && info > 25 && !is_shortest(info, argument, encoding) {
         return Err(UNREADABLE);
     }
     Ok(encoding)
+}
+
+/// Whether a float of four (`info` 26) or eight bytes has no shorter form of the same value. Of a NaN, its payload counts, which a
+/// conversion may change (RFC 8949 section 4.1).
+fn is_shortest(info: u8, bits: u64, encoding: &[u8]) -> bool {
+    match (info, u32::try_from(bits)) {
+        (26, Ok(bits)) if f32::from_bits(bits).is_nan() => bits & 0x1fff != 0,
+        (27, _) if f64::from_bits(bits).is_nan() => bits & 0x1fff_ffff != 0,
+        _ => ciborium::from_reader(encoding).is_ok_and(|value: Value| encode(&value) == encoding),
+    }
 }
 
 /// Reads heads. Known keys are taken; others are skipped.
