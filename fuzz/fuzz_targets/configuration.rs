@@ -10,7 +10,7 @@ const SECRET: &str = "hush-hush-hush";
 
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = str::from_utf8(input) else { return };
-    let text = format!("[request_headers.set]\nx-api-key = \"{SECRET}\"\n{text}");
+    let text = format!("request_headers = {{ set = {{ x-team = \"{SECRET}\" }} }}\n{text}");
     let parse = || Config::parse(&text, Path::new("fuzz.toml"), &[]);
     match parse() {
         Ok(config) => {

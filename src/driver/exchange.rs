@@ -26,6 +26,8 @@ pub(crate) struct Exchange {
     start: Instant,
 }
 
+/// How many pieces must wait before small ones are joined: to who keeps up, each comes as it came.
+const BEHIND: usize = 32;
 /// Pieces below this are joined, bytes…
 const SMALL: usize = 1024;
 /// …until they are as many.
@@ -92,7 +94,7 @@ impl Exchange {
         self.start.elapsed()
     }
 
-    /// What comes next; `None` after the last. Small pieces that wait come as one: whoever is behind would make a write of each.
+    /// What comes next; `None` after the last. Where many small pieces wait, they come as one: who is behind would make a write of each.
     pub(crate) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         self.locked(|state, number| {
             let Some(slot) = state.slots.get_mut(&number) else { return Poll::Ready(None) };
@@ -105,7 +107,7 @@ impl Exchange {
             };
             if let Incoming::Piece(bytes, stamps) = &mut next {
                 let mut credit = state.connection.taken(number, bytes.len());
-                if stamps.is_none() {
+                if stamps.is_none() && slot.inbox.len() >= BEHIND {
                     join(bytes, &mut slot.inbox, |size| credit |= state.connection.taken(number, size));
                 }
                 if credit {

@@ -156,34 +156,28 @@ fn a_clients_own_table_stands_over_that_of_all() {
 #[test]
 fn whatever_is_done_to_a_configuration_it_is_taken_or_refused_in_words_without_its_secrets() {
     let secret = "hush-hush-hush";
-    let whole: String = EXAMPLE
-        .lines()
-        .map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line))
-        .fold(format!("[request_headers.set]\nx-api-key = \"{secret}\"\n"), |text, line| text + line + "\n");
-    let (head, rest) = whole.split_at(whole.find("\n[").map_or(0, |at| at + 1).max(secret.len() + 60));
     let mut rng = fastrand::Rng::with_seed(1);
     let mut refused = 0;
     for _ in 0..3000 {
-        // Lines of it, in any order, and bytes that are lost, repeated or others.
-        let mut lines: Vec<_> = rest.lines().filter(|_| rng.u8(..) < 40).map(str::to_owned).collect();
-        rng.shuffle(&mut lines[..]);
-        let mut bytes = lines.join("\n").into_bytes();
-        for _ in 0..rng.usize(..4).min(bytes.len()) {
+        // Settings of the example that it leaves at their defaults, and bytes that are lost, repeated or others.
+        let shown = |line: &str| line.strip_prefix("# ").filter(|line| line.contains(" = ")).map(str::to_owned);
+        let lines =
+            EXAMPLE.lines().map(|line| shown(line).filter(|_| rng.u8(..) < 4).unwrap_or_else(|| line.to_owned()) + "\n");
+        let mut bytes = lines.collect::<String>().into_bytes();
+        for _ in 0..rng.usize(..4) {
             let at = rng.usize(..bytes.len());
             match rng.u8(..3) {
                 0 => _ = bytes.remove(at),
                 1 => bytes.insert(at, bytes[at]),
                 _ => bytes[at] = rng.u8(b' '..b'~'),
             }
-            if bytes.is_empty() {
-                break;
-            }
         }
-        let text = format!("{head}\n{}", String::from_utf8_lossy(&bytes));
+        let text =
+            String::from_utf8_lossy(&bytes).replacen("\nset = {}", &format!("\nset = {{ x-team = \"{secret}\" }}"), 1);
         if let Err(said) = parse(&text) {
             refused += 1;
             assert!(!said.is_empty() && !said.contains(secret), "{said}");
         }
     }
-    assert!((1..3000).contains(&refused), "{refused} of 3000 are refused");
+    assert!((300..2700).contains(&refused), "{refused} of 3000 are refused");
 }
