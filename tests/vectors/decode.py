@@ -30,7 +30,7 @@ class BadCredential(ValueError):
 
 def decode_credential(text: str) -> tuple:
     """(key_id, psk, server_public). The checks go in the order in which 2.1 lists them."""
-    text = text.strip(" \t\r\n")
+    text = text.strip(" \t\n\f\r")
     if not text.startswith("xllm1_"):
         raise BadCredential("prefix")
     if len(text) != 118:

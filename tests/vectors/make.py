@@ -41,7 +41,7 @@ def credential_file() -> dict:
         key_id, psk, public = bytes([octet]) * 16, bytes([octet]) * 32, bytes([octet]) * 32
         valid.append({"name": name, "key_id": key_id.hex(), "psk": psk.hex(), "server_public": public.hex(),
                       "text": wire.credential(key_id, psk, public)})
-    spaced = dict(valid[0], name="white space around", text=f" \t{valid[0]['text']}\r\n")
+    spaced = dict(valid[0], name="white space around", text=f" \t\f{valid[0]['text']}\r\n")
     valid.append(spaced)
 
     good = valid[0]["text"]
