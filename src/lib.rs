@@ -28,5 +28,7 @@ pub mod log;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(all(test, feature = "client", feature = "server"))]
+mod simulation;
 #[cfg(any(feature = "client", feature = "server"))]
 mod tls;

@@ -54,7 +54,19 @@ pub(super) fn backoff(row: u32, most: Duration) -> Duration {
 
 /// Anything up to `most`, so that the clients of a proxy that comes back do not come all at once.
 pub(super) fn jitter(most: Duration) -> Duration {
-    most.mul_f64(getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX)))
+    most.mul_f64(random())
+}
+
+/// From 0 to 1.
+#[cfg(not(test))]
+fn random() -> f64 {
+    getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX))
+}
+
+/// The same, from a generator that a test can seed.
+#[cfg(test)]
+fn random() -> f64 {
+    fastrand::f64()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
 
+#[cfg(all(test, feature = "server"))]
+use futures::future::BoxFuture;
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -83,6 +85,26 @@ impl fmt::Display for ProxyUrl {
     }
 }
 
+/// Reaches a proxy by something else than TCP: the simulation's network.
+#[cfg(all(test, feature = "server"))]
+#[derive(Clone)]
+pub(crate) struct Reach(pub(crate) Arc<dyn Fn() -> Reached + Send + Sync>);
+
+/// What comes of it.
+#[cfg(all(test, feature = "server"))]
+type Reached = BoxFuture<'static, io::Result<Box<dyn Transport>>>;
+
+#[cfg(all(test, feature = "server"))]
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reach").finish_non_exhaustive()
+    }
+}
+
+/// What a session can run over.
+#[cfg(all(test, feature = "server"))]
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
 /// A session that is up.
 #[derive(Clone, Debug)]
 pub(super) struct Ready {
@@ -112,6 +134,11 @@ pub(super) async fn connect(settings: &Builder, proxy: &ProxyUrl, wires: Wires<'
         Error::new(PROXY_UNREACHABLE, Fault::Network, text).retry_safe_if(true).passing_if(true)
     };
     let limit = settings.connect_time;
+    #[cfg(all(test, feature = "server"))]
+    if let Some(Reach(reach)) = &settings.reach {
+        let stream = timeout(limit, reach()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        return shake(stream.map_err(|error| unreachable(explain(&error)))?, settings, proxy, wires).await;
+    }
     let reach = async {
         let stream = TcpStream::connect((&*proxy.host, proxy.port)).await?;
         tune(&stream, settings.keep_alive)?;

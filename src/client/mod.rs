@@ -40,6 +40,8 @@ use tokio::time::Instant;
 
 pub use body::Body;
 pub use connect::{ProxyUrl, ProxyUrlError};
+#[cfg(all(test, feature = "server"))]
+pub(crate) use connect::{Reach, Transport};
 pub use error::{BoxError, Error};
 
 use crate::proto::{Credential, Profile, limits};
@@ -66,6 +68,8 @@ pub struct Builder {
     warm: bool,
     keep_alive: Duration,
     nodes: Vec<(String, ProxyUrl)>,
+    #[cfg(all(test, feature = "server"))]
+    reach: Option<Reach>,
 }
 
 impl Builder {
@@ -133,6 +137,12 @@ impl Builder {
         self.nodes.iter().find(|(name, _)| name == node).map(|(_, url)| url)
     }
 
+    /// How proxies are reached.
+    #[cfg(all(test, feature = "server"))]
+    pub(crate) fn reach(self, reach: Reach) -> Self {
+        Self { reach: Some(reach), ..self }
+    }
+
     /// The client. Nothing is connected until the first request, or [`Client::connect`].
     pub fn build(self) -> Client {
         Client { pool: Arc::new(pool::Pool::new(self)) }
@@ -163,6 +173,8 @@ impl Client {
             warm: false,
             keep_alive: limits::CLIENT_KEEP_ALIVE,
             nodes: Vec::new(),
+            #[cfg(all(test, feature = "server"))]
+            reach: None,
         })
     }
 
@@ -188,6 +200,12 @@ impl Client {
         let response = call::call(self.pool.clone(), request).await?;
         let (parts, body) = response.into_parts();
         Ok(http::Response::from_parts(parts, body.into_whole()))
+    }
+
+    /// Those that are known.
+    #[cfg(all(test, feature = "server"))]
+    pub(crate) fn sessions(&self) -> Vec<crate::driver::Session> {
+        self.pool.sessions()
     }
 
     /// Ends all sessions when their requests have finished, and waits for that, at most `limit`. It closes all clones of this

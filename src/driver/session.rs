@@ -205,6 +205,18 @@ impl Session {
         self.lock().connection.open_exchanges()
     }
 
+    /// Exchanges that somebody has a handle of.
+    #[cfg(all(test, feature = "client", feature = "server"))]
+    pub(crate) fn slots(&self) -> usize {
+        self.lock().slots.len()
+    }
+
+    /// Whether the other one is a handle of the same session.
+    #[cfg(all(test, feature = "client", feature = "server"))]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
     /// How long no exchange has been open; `None` if one is.
     pub(crate) fn idle_for(&self) -> Option<Duration> {
         let now = self.now();

@@ -185,6 +185,12 @@ impl Holds {
         self.counts.held.load(Relaxed)
     }
 
+    /// How many requests are known.
+    #[cfg(all(test, feature = "client"))]
+    pub(super) fn known(&self) -> usize {
+        self.lock().known.len()
+    }
+
     /// How often a client came back for a request: and went on with it, and could not.
     pub(super) fn returns(&self) -> (u64, u64) {
         (self.counts.resumed.load(Relaxed), self.counts.gone.load(Relaxed))

@@ -26,6 +26,8 @@ mod proxy_protocol;
 mod refusals;
 mod relay;
 mod sessions;
+#[cfg(all(test, feature = "client"))]
+pub(crate) mod simulated;
 mod upload;
 mod upstream;
 mod worker;

@@ -162,6 +162,11 @@ impl Pool {
         &self.0.free
     }
 
+    #[cfg(all(test, feature = "server"))]
+    pub(super) fn sessions(&self) -> Vec<crate::driver::Session> {
+        self.0.known().sessions.iter().map(|ready| ready.session.clone()).collect()
+    }
+
     /// A session that is up, a new one if there is none, for somebody who has waited since `arrived`. Where there is one
     /// that is busy, it serves, while another is opened beside it.
     pub(super) async fn session(&self, arrived: Instant) -> Result<Ready, Error> {
