@@ -150,11 +150,16 @@ impl House {
         self.holds.stop();
     }
 
+    /// How many requests it knows.
+    pub(crate) fn known(&self) -> usize {
+        self.holds.known()
+    }
+
     /// Waits until nothing is left.
     pub(crate) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        while self.holds.known() > 0 {
+        while self.known() > 0 {
             sleep(LOOK).await;
         }
     }

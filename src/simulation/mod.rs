@@ -29,7 +29,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use self::{plan::Kind, world::World};
-use crate::server::simulated::House;
+use crate::{proto::limits, server::simulated::House};
 
 /// When all has to have ended: later than any hold.
 const LIMIT: Duration = Duration::from_hours(2);
@@ -126,6 +126,12 @@ async fn watch(world: &World, mut is_over: impl FnMut() -> bool) {
 async fn leave(world: Arc<World>, client: crate::client::Client) -> Outcome {
     let fates = world.fates();
     let (cuts, trace) = world.came_of();
+    if world.rules.kind == Kind::Smooth {
+        // A PING asks in time whether all has arrived.
+        sleep(limits::ARRIVAL_TIME * 2).await;
+        let known = world.state().house.as_ref().unwrap().known();
+        assert_eq!(known, 0, "what has arrived is not kept");
+    }
     client.close(Duration::from_mins(3)).await;
     for session in &world.state().clients {
         assert!(session.closed().is_some(), "a session of a client that is closed is over");

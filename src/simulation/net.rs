@@ -135,7 +135,7 @@ impl Link {
             Cut::Silence => self.ways.iter_mut().for_each(Direction::silence),
             Cut::Damage => {
                 let way = &mut self.ways[fastrand::usize(..2)];
-                if let Some((_, bytes)) = way.under_way.back_mut().filter(|_| way.sent > HELLOS) {
+                if let Some((_, bytes)) = way.under_way.back_mut().filter(|(_, bytes)| way.sent > HELLOS && !bytes.is_empty()) {
                     let at = fastrand::usize(..bytes.len());
                     bytes[at] ^= 1 << dice::below(8);
                 }

@@ -39,6 +39,8 @@ pub(crate) struct Job {
     /// The call is over, since then.
     pub(crate) over: Option<Instant>,
     pub(crate) uploaded: u64,
+    /// Nobody reads the request body any more, since then.
+    pub(crate) unread: Option<Instant>,
     /// All of the request came.
     pub(crate) is_whole: bool,
 }
@@ -228,6 +230,10 @@ impl World {
             let network = latency * (2 * trips + shared);
             match self.rules.kind {
                 Kind::Smooth => {
+                    if let (Some(over), Some(unread)) = (ask.job.over, ask.job.unread) {
+                        let after = unread.saturating_duration_since(over);
+                        assert!(after <= Duration::from_secs(1), "the upload of {number} is waited for {after:?} too long");
+                    }
                     let took = ended - started;
                     let budget = ask.slept + network + Duration::from_secs(1);
                     assert!(fate == Fate::GivenUp || took <= budget, "request {number} took {took:?} of {budget:?}");

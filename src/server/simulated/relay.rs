@@ -76,7 +76,12 @@ impl Relay {
         world.ask(ask, |ask| ask.job.is_whole = is_none);
         if plan.early && !is_none {
             let upload = Upload { world: world.clone(), exchange: self.exchange.clone(), ask };
-            tokio::spawn(upload.take());
+            let (world, working) = (world.clone(), world.work());
+            tokio::spawn(async move {
+                upload.take().await;
+                world.ask(ask, |ask| ask.job.unread = Some(Instant::now()));
+                drop(working);
+            });
         } else if !is_none {
             let upload = Upload { world: world.clone(), exchange: self.exchange.clone(), ask };
             if !upload.take().await {
