@@ -172,8 +172,7 @@ fn whatever_is_done_to_a_configuration_it_is_taken_or_refused_in_words_without_i
                 _ => bytes[at] = rng.u8(b' '..b'~'),
             }
         }
-        let text =
-            String::from_utf8_lossy(&bytes).replacen("\nset = {}", &format!("\nset = {{ x-team = \"{secret}\" }}"), 1);
+        let text = String::from_utf8_lossy(&bytes).replacen("\nset = {}", &format!("\nset = {{ x-team = \"{secret}\" }}"), 1);
         if let Err(said) = parse(&text) {
             refused += 1;
             assert!(!said.is_empty() && !said.contains(secret), "{said}");
