@@ -71,6 +71,11 @@ fn judge(world: &World, plan: &Plan, ask: usize, error: &Error, got: u64) -> Fat
             Fate::Failed
         }
         ("upload-failed", Some(GivesUp::Breaks(_))) => Fate::GivenUp,
+        // Who has never reached a proxy does not wait for what may be something else. Nothing was sent.
+        ("proxy-silent", _) if got == 0 && error.retry_safe() => {
+            world.ask(ask, |ask| ask.retry_safe = true);
+            Fate::Lost
+        }
         _ => {
             assert!(world.rules.kind == Kind::Harsh, "request {ask} is lost: {} ({error})", error.code());
             world.ask(ask, |ask| ask.retry_safe = error.retry_safe());
