@@ -375,7 +375,6 @@ impl Drop for Exchange {
     }
 }
 
-/// Keeps who is to be woken; mostly it is there already.
 /// Puts small pieces that wait behind a small one at its end, and tells the size of each.
 fn join(first: &mut Bytes, inbox: &mut VecDeque<Incoming>, mut took: impl FnMut(usize)) {
     let mut joined = BytesMut::new();
@@ -396,6 +395,7 @@ fn join(first: &mut Bytes, inbox: &mut VecDeque<Incoming>, mut took: impl FnMut(
     }
 }
 
+/// Keeps who is to be woken; mostly it is there already.
 fn keep(waker: &mut Option<Waker>, cx: &Context<'_>) {
     match waker {
         Some(waker) => waker.clone_from(cx.waker()),

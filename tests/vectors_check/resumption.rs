@@ -6,17 +6,16 @@ use std::collections::{HashMap, HashSet};
 use bytes::BytesMut;
 use serde_json::Value;
 use xllm_proxy::proto::{
-    AES_GCM, ClientConfig, Connection, Event, Hold, KeyId, Profile, Role, ServerConfig, ServerKey, Terms, crypto::Secret,
-    frame, keys::Schedule, record::Opener,
+    AES_GCM, ClientConfig, Connection, Event, Hold, KeyId, Role, Terms, crypto::Secret, frame, keys::Schedule, record::Opener,
 };
 
 use crate::{
     fields::{frame_json, normal, without},
     handshake::said,
-    pair::{client_config, secs, server_config},
+    pair::{client_config, secs},
     reading::{array, bytes, cases, exchange_of, hex, name, number, role, secret, vectors},
     sequences::act,
-    session::{caused, drain, event_json},
+    session::{caused, drain, event_json, server_of},
 };
 
 /// What the server keeps of an answer: more than the file seals of any but exchange 3 of the first session.
@@ -45,17 +44,7 @@ impl Ends {
         let credential = file["credential"].as_str().unwrap().parse().unwrap();
         let config = ClientConfig { credential, ..client_config() };
         let mut client = Connection::client(config, secret(&session["client_ephemeral_private"]), now, &AES_GCM).unwrap();
-        let config = ServerConfig {
-            keys: [ServerKey::new(secret(&file["server_private"]))].into(),
-            profile: Profile::Pad,
-            exchanges: fields.exchanges,
-            credit: fields.credit,
-            buffered: fields.buffered,
-            idle: secs(fields.idle),
-            node: None,
-            instance: fields.instance.unwrap(),
-            ..server_config()
-        };
+        let config = server_of(file, &fields);
         let ephemeral = secret(&session["server_ephemeral_private"]);
         let mut server = Connection::server(config, ephemeral, Secret::new([5; 32]), now, &AES_GCM);
 

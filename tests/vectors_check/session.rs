@@ -8,6 +8,7 @@ use xllm_proxy::proto::{
     AES_GCM, ClientConfig, Closed, Code, Connection, Event, KeyId, Profile, ServerConfig, ServerKey, Terms,
     crypto::Secret,
     frame::{self, BodyEnd, Frame, Stamps},
+    handshake::ServerHello,
     keys::Schedule,
     record::{Opener, Sealer},
 };
@@ -167,21 +168,27 @@ fn a_client_lives_through_the_recorded_session() {
     }
 }
 
+/// The server of a recorded conversation, that says this in its hello.
+pub(crate) fn server_of(file: &Value, said: &ServerHello) -> ServerConfig {
+    ServerConfig {
+        keys: [ServerKey::new(secret(&file["server_private"]))].into(),
+        profile: Profile::Pad,
+        exchanges: said.exchanges,
+        credit: said.credit,
+        buffered: said.buffered,
+        idle: secs(said.idle),
+        node: None,
+        // Of a server that holds nothing, no instance is said.
+        instance: said.instance.unwrap_or_default(),
+        ..server_config()
+    }
+}
+
 #[test]
 fn a_server_lives_through_the_recorded_session() {
     let session = vectors!("session");
     let fields = said(&session["server_fields"]);
-    let config = ServerConfig {
-        keys: [ServerKey::new(secret(&session["server_private"]))].into(),
-        profile: Profile::Pad,
-        exchanges: fields.exchanges,
-        credit: fields.credit,
-        buffered: fields.buffered,
-        idle: secs(fields.idle),
-        node: None,
-        instance: [0; 8],
-        ..server_config()
-    };
+    let config = server_of(&session, &fields);
     let start = secs(1000);
     let at = |micros: &Value| start + Duration::from_micros(number(micros));
     let ephemeral = secret(&session["server_ephemeral_private"]);

@@ -37,11 +37,10 @@ pub(super) async fn bring_back(pool: Arc<Inner>, exchange: Arc<Exchange>, anew: 
     let mut lost = Lost(Some(exchange.clone()));
     let failed = attempt(&pool, &exchange, anew).await.err();
     lost.0 = None;
-    if let Some(because) = failed {
-        let told = because.clone();
-        if exchange.lose(because) {
-            info!(because = told, "a request did not outlive its connection");
-        }
+    if let Some(because) = failed
+        && exchange.lose(because.clone())
+    {
+        info!(%because, "a request did not outlive its connection");
     }
 }
 

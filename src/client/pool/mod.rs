@@ -121,8 +121,8 @@ impl Known {
         let stopping = error.may_pass() && self.sessions.iter().any(|ready| ready.session.is_stopping());
         let error = if stopping { Error::stopping() } else { error };
         // Where there was a proxy before, silence is an outage, and not another program.
-        let silent = self.reached && error.is_silence();
-        let error = if silent { error.passing_if(true) } else { error };
+        let passing = error.may_pass() || (self.reached && error.is_silence());
+        let error = error.passing_if(passing);
         self.failures.add(error.clone());
         error
     }
