@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);
     let shape = script.byte();
     let profile = script.profile();
-    use_secrets_of((shape % 5 == 0).then_some(input));
+    use_secrets_of(shape.is_multiple_of(5).then_some(input));
     let (initiator, honest) = start(profile);
     match shape % 5 {
         0 => assert!(open(&script.array()).is_err(), "nobody has made it"),

@@ -22,13 +22,13 @@ fn schedule(input: &[u8]) -> Schedule {
 fuzz_target!(|input: &[u8]| {
     let schedule = || schedule(input);
     let mut script = Script::new(input);
-    let (plain, mut wires) = seal(&schedule, script.piece());
+    let (plain, mut wires) = seal(schedule, script.piece());
     let honest: Vec<u8> = wires.concat();
     while script.byte() != 0 {
         change(&mut wires, &mut script);
     }
     let wire = wires.concat();
-    let (opened, fault) = open(&schedule, &wire, script.rest());
+    let (opened, fault) = open(schedule, &wire, script.rest());
     assert!(opened.len() <= plain.len() && plain.starts_with(&opened), "what is opened was sealed, in this order");
     assert_eq!(wire == honest, opened.len() == plain.len() && !fault && wire.len() == honest.len());
 });
