@@ -94,6 +94,11 @@ impl Exchange {
         self.start.elapsed()
     }
 
+    /// Server: when its REQUEST was read; now, if its session has lost it already.
+    pub(crate) fn began(&self) -> Duration {
+        self.locked(|state, number| state.connection.began(number)).unwrap_or_else(|| self.now())
+    }
+
     /// What comes next; `None` after the last. Where many small pieces wait, they come as one: who is behind would make a write of each.
     pub(crate) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         self.locked(|state, number| {

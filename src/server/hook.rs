@@ -174,7 +174,7 @@ impl Hook for ServerHook {
         let (Place::Inside(_, held), Some(client), Some(key_id)) = (&self.place, &self.client, self.key_id) else {
             return Duration::ZERO;
         };
-        let meter = self.meter.exchange(exchange.now());
+        let meter = self.meter.exchange(exchange.began());
         // Here, and not in a task of its own: of a client that floods, hundreds would be ready at once, before anybody else's.
         let taken = client.exchange(self.server.force.load().rule(&client.name));
         let known = taken.and_then(|taken| Ok((taken, self.server.holds.register((key_id, request.id), &exchange)?)));

@@ -166,7 +166,9 @@ fn stamps_and_receipt_tell_exactly_where_the_time_went() {
     let mut pair = Pair::established();
     pair.latency = ms(30);
     let number = pair.open(&Request { timings: true, ..get() });
+    let began = pair.now;
     pair.now += ms(5);
+    assert_eq!(pair.server.began(number), Some(began));
     pair.server.called(pair.now, number);
     pair.now += ms(100);
     pair.server.respond(pair.now, number, &ok()).unwrap();

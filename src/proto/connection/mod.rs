@@ -463,6 +463,11 @@ impl Connection {
         due
     }
 
+    /// Server: when its REQUEST was read, if the exchange is still held here. What its receipt says counts from then.
+    pub fn began(&self, exchange: u32) -> Option<Duration> {
+        self.exchanges.get(&exchange).or_else(|| self.held.get(&exchange)).map(Exchange::began)
+    }
+
     /// Server: the upstream is being called.
     pub fn called(&mut self, now: Duration, exchange: u32) {
         if let Ok(open) = self.exchange(exchange) {

@@ -447,6 +447,11 @@ impl Exchange {
         Ok(is_news)
     }
 
+    /// When its head came.
+    pub(super) const fn began(&self) -> Duration {
+        self.started
+    }
+
     pub(super) fn called(&mut self, now: Duration) {
         self.spoke = now;
         self.receipt.sent = Some(micros(self.started, now));

@@ -92,14 +92,14 @@ impl Session {
         }
     }
 
-    /// An exchange was opened, at this time of the session's clock.
-    pub(in crate::server) fn exchange(&self, now: Duration) -> Exchange {
+    /// An exchange was opened, whose REQUEST was read at this time of the session's clock.
+    pub(in crate::server) fn exchange(&self, start: Duration) -> Exchange {
         let meter = self.meter.clone();
         meter.shard.exchanges.rise(1);
         if let Some(client) = &self.client {
             client.exchanges.add(1);
         }
-        Exchange { host: meter.host(OTHER), meter, start: now, pace: Pace::Untimed, over: false }
+        Exchange { host: meter.host(OTHER), meter, start, pace: Pace::Untimed, over: false }
     }
 
     /// Out of the level that the stage is counted in.
