@@ -97,12 +97,12 @@ impl Opener {
     /// Takes the next record off `input` and opens it in place; `None` if it is not all there yet.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for a length out of range, before more is awaited; [`Error::Unauthentic`] if it does not verify.
+    /// [`Error::Unauthentic`] if it does not verify, or has a length out of range; then before more is awaited.
     pub fn open(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Error> {
         let Some(&length) = input.first_chunk::<LENGTH>() else { return Ok(None) };
         let size = usize::from(u16::from_be_bytes(length));
         if !(TAG + 1..=RECORD_PLAINTEXT + TAG).contains(&size) {
-            return Err(Error::Malformed("a record length out of range"));
+            return Err(Error::Unauthentic("record length"));
         }
         if input.len() < LENGTH + size {
             return Ok(None);

@@ -75,11 +75,11 @@ fn damaged_reordered_repeated_and_dropped_records_end_the_session_with_a_word_to
 }
 
 #[test]
-fn a_record_length_out_of_range_is_malformed_before_more_is_awaited() {
+fn a_record_length_out_of_range_is_damage_and_is_found_before_more_is_awaited() {
     for length in [[0, 0], [0, 16], [0x40, 0x11], [0xff, 0xff]] {
         let mut peer = Scripted::established_server();
         peer.feed(&length);
-        refused(&mut peer, Code::Malformed, "a length");
+        refused(&mut peer, Code::Unauthentic, "a length");
     }
 }
 
@@ -90,7 +90,11 @@ fn refused(peer: &mut Scripted, code: Code, what: &str) {
     assert_eq!(error.code(), code, "{what}");
     let heard = peer.hear();
     let Some((0, Frame::Error { seq: 0, notice })) = heard.last() else { panic!("{what}: {heard:?}") };
-    let fault = if peer.subject.role() == Role::Client { Fault::Proxy } else { Fault::Client };
+    let fault = match (code, peer.subject.role()) {
+        (Code::Unauthentic, _) => Fault::Network,
+        (_, Role::Client) => Fault::Proxy,
+        (_, Role::Server) => Fault::Client,
+    };
     assert_eq!((notice.code, notice.fault), (code, fault), "{what}");
     peer.frame(0, &Frame::Ping(Ping { token: [1; 8], silence: 0 }));
     assert!(peer.hear().is_empty() && peer.events().is_empty(), "{what}: nothing after it");

@@ -133,7 +133,7 @@ class Epochs:
         """The plaintext of exactly one record; ProtocolError if it cannot be had."""
         length = int.from_bytes(record[:2], "big")
         if not 17 <= length <= MAX_PLAINTEXT + 16:
-            raise ProtocolError("malformed", "length of a record")
+            raise ProtocolError("unauthentic", "length of a record")
         if len(record) != 2 + length:
             raise AssertionError("a vector must hold exactly one record")
         try:

@@ -135,7 +135,7 @@ fn a_length_out_of_range_is_refused_before_more_is_awaited() {
     let largest = u16::try_from(RECORD_PLAINTEXT + TAG).expect("fits");
     for size in [0, 16, largest + 1, 0xffff] {
         let mut input = BytesMut::from(&size.to_be_bytes()[..]);
-        assert!(matches!(Opener::new(schedule(), &AES_GCM).open(&mut input), Err(Error::Malformed(_))), "{size}");
+        assert!(matches!(Opener::new(schedule(), &AES_GCM).open(&mut input), Err(Error::Unauthentic(_))), "{size}");
     }
 }
 
