@@ -166,7 +166,7 @@ pub enum Error {
     #[error("bytes that cannot be read: {0}")]
     Malformed(&'static str),
     /// The peer's bytes were readable and broke a rule.
-    #[error("the peer broke a rule: {0}")]
+    #[error("the peer broke a rule: {1}")]
     Misbehaved(Code, &'static str),
     /// Cryptography: a record or hello did not verify.
     #[error("a {0} did not verify: damaged, reordered, repeated or made with another key")]

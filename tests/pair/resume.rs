@@ -2,7 +2,7 @@
 
 use xllm_proxy::proto::{
     Closed, Code, Error, Event, Fault, Held, Hold, Profile, Role, ServerConfig, Terms,
-    frame::{BodyLength, CancelReason, End, Frame, Headers, Notice, Request, Response, Resume, Resumed},
+    frame::{BodyLength, CancelReason, End, Frame, Headers, Notice, Ping, Request, Response, Resume, Resumed},
     handshake::ServerHello,
     limits::{self, FRAME_COST},
 };
@@ -881,6 +881,64 @@ fn a_server_cannot_have_more_of_a_body_than_there_is_or_answer_a_resume_twice() 
     assert_eq!(peer.events()[..], [Event::Resumed(again)]);
     peer.frame(again, &Frame::Resumed(Resumed { received: 3, credit: 1000 }));
     refused(&mut peer, Code::Violation);
+}
+
+#[test]
+fn what_of_a_body_came_behind_the_queued_end_of_the_answer_counts_as_received() {
+    let (mut old, mut new) = (pair(), pair());
+    let number = old.open(&Request { credit: limits::CREDIT_MIN, ..post(BodyLength::Known(10)) });
+    old.respond(number, &ok());
+    // More than the client takes: the end waits, and with it what the client is told.
+    old.data(number, &vec![b'x'; limits::RECORD_PLAINTEXT]);
+    old.data(number, b"last");
+    old.server.end(number, Headers::new()).unwrap();
+    old.body(number, b"abc");
+    old.quiet();
+    assert!(!old.events(Role::Server).iter().any(|event| matches!(event, Event::Body(..))), "nobody wants it");
+    old.pass(limits::ARRIVAL_TIME);
+    assert_eq!(old.client.queued(), 0, "the client has let go of what arrived");
+    cut(&mut old);
+    let (again, _, events) = back(&mut old, &mut new, number);
+    assert_eq!(events[0], Event::Resumed(again));
+    assert!(!new.client.is_closed() && !new.server.is_closed());
+}
+
+/// A server whose client has sent a request, and behind it a piece of its body and a PING.
+fn asked_and_pinged() -> Scripted {
+    let mut peer = Scripted::client_with(server_config(), &Terms { hold: Some(hold()), ..Terms::default() });
+    peer.frame(1, &Frame::Request(Box::new(post(BodyLength::Unknown))));
+    peer.frame(1, &Frame::Body("abc".into()));
+    peer.frame(0, &Frame::Ping(PING));
+    peer
+}
+
+const PING: Ping = Ping { token: [5; 8], silence: 0 };
+
+#[test]
+fn a_pong_comes_behind_the_refusal_of_what_came_before_its_ping() {
+    let mut peer = asked_and_pinged();
+    assert_eq!(peer.hear()[..], [], "the program was not asked yet");
+    assert!(peer.events().iter().any(|event| matches!(event, Event::Request(1, _))));
+    peer.subject.fail(1, &Notice::new(Code::DuplicateRequest, Fault::Client, "twice")).unwrap();
+    let heard = peer.hear();
+    assert!(matches!(heard[..], [(1, Frame::Error { seq: 0, .. }), (0, Frame::Pong(PING))]), "{heard:?}");
+    // And one that is not refused is confirmed at once.
+    let mut peer = asked_and_pinged();
+    peer.events();
+    assert!(matches!(peer.hear()[..], [(0, Frame::Pong(PING))]));
+}
+
+#[test]
+fn a_pong_comes_behind_the_word_that_an_exchange_has_gone_elsewhere() {
+    let mut peer = asked_and_pinged();
+    peer.events();
+    assert!(matches!(peer.hear()[..], [(0, Frame::Pong(PING))]));
+    drop(peer.subject.take(1).unwrap());
+    peer.frame(1, &Frame::Body("thrown away".into()));
+    peer.frame(0, &Frame::Ping(PING));
+    let heard = peer.hear();
+    let [(1, Frame::Error { notice, .. }), (0, Frame::Pong(PING))] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(notice.code, Code::Superseded);
 }
 
 #[test]

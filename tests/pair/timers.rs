@@ -67,6 +67,7 @@ fn a_path_that_went_silent_ends_the_session_after_twice_the_keep_alive_and_at_a_
 fn pings_are_answered_with_their_token_and_the_silence_of_the_upstream_and_only_the_newest_16() {
     let mut peer = Scripted::established_client(server_config());
     peer.frame(1, &Frame::Request(Box::new(get())));
+    assert!(matches!(peer.events()[..], [Event::Request(1, _)]));
     peer.now += ms(100);
     peer.subject.called(peer.now, 1);
     peer.now += ms(1_234);

@@ -233,12 +233,14 @@ impl Connection {
                 }
                 self.check_refused()?;
                 self.events.push_back(Event::Resume(exchange, resume));
+                self.asked = true;
                 Ok(())
             }
             Frame::Body(bytes) => {
                 let Some(open) = self.exchanges.get_mut(&exchange) else { return self.check_past(exchange) };
+                // Counted all the same: a PONG says that it came, and so has RESUMED to.
+                open.on_body(&bytes)?;
                 if !open.has_ended() {
-                    open.on_body(&bytes)?;
                     self.events.push_back(Event::Body(exchange, bytes));
                 }
                 Ok(())
@@ -308,6 +310,7 @@ impl Connection {
         }
         self.exchanges.insert(exchange, Exchange::new(Role::Server, &request, credit, self.keep(), now));
         self.events.push_back(Event::Request(exchange, request));
+        self.asked = true;
         Ok(())
     }
 
@@ -458,6 +461,7 @@ impl Connection {
         self.held.extend(self.settling.drain());
         unsent.sort_unstable();
         self.ready.clear();
+        self.failed.clear();
         self.crediting.clear();
         self.control.clear();
         self.pongs.clear();

@@ -226,11 +226,15 @@ pub struct Connection {
     newest: u32,
     /// Exchanges with something to send, in turn.
     ready: VecDeque<u32>,
+    /// Server: exchanges that failed before anything of an answer was queued.
+    failed: VecDeque<u32>,
     /// Exchanges that owe the peer credit.
     crediting: VecDeque<u32>,
     /// Frames about the session, and answers to exchanges that were refused at once.
     control: VecDeque<(u8, u32, Option<u64>, Bytes)>,
     pongs: VecDeque<(u32, [u8; 8])>,
+    /// Server: the program may refuse what it was asked by an event that it has not seen. Until then, no PONG goes out.
+    asked: bool,
     events: VecDeque<Event>,
     /// Server: exchanges that are over, until somebody asks.
     finished: Vec<(u32, Tally)>,
@@ -299,9 +303,11 @@ impl Connection {
             cut_at: None,
             newest: 0,
             ready: VecDeque::new(),
+            failed: VecDeque::new(),
             crediting: VecDeque::new(),
             control: VecDeque::new(),
             pongs: VecDeque::new(),
+            asked: false,
             events: VecDeque::new(),
             finished: Vec::new(),
             settled: Vec::new(),
@@ -507,13 +513,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Server: the exchange failed. What is queued goes out before.
+    /// Server: the exchange failed. What is queued of its answer goes out before. If that is nothing, a PONG to what the client sends
+    /// on it from now on comes behind.
     ///
     /// # Errors
     /// [`Error::Misuse`] after its end.
     pub fn fail(&mut self, exchange: u32, notice: &Notice) -> Result<(), Error> {
-        self.exchange(exchange)?.push_error(notice.encode(), false)?;
-        self.list(exchange);
+        let open = self.exchange(exchange)?;
+        let is_refused = open.out.is_empty();
+        open.push_error(notice.encode(), false)?;
+        if is_refused {
+            open.listed = true;
+            self.failed.push_back(exchange);
+        } else {
+            self.list(exchange);
+        }
         Ok(())
     }
 
@@ -579,6 +593,8 @@ impl Connection {
 
     /// What happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        self.asked &= event.is_some();
+        event
     }
 }

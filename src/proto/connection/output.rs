@@ -64,8 +64,19 @@ impl Connection {
 
     /// Puts all frames that are ready and fit into the record that begins at `text`.
     fn fill(&mut self, now: Duration, out: &mut BytesMut, text: usize) -> Result<(), Error> {
+        // A PONG says that all before its PING has arrived. What was thrown away instead, because its exchange was refused or has gone to
+        // another session, is told before: the client may still need it.
+        if !self.fill_control(out, text) {
+            return Ok(());
+        }
+        while let Some(number) = self.failed.pop_front() {
+            if matches!(self.write(number, now, out, text)?, Wrote::NoRoom) {
+                self.failed.push_front(number);
+                return Ok(());
+            }
+        }
         let server = self.is_server();
-        while let Some((exchange, token)) = self.pongs.front().copied() {
+        while let Some((exchange, token)) = self.pongs.front().copied().filter(|_| !self.asked) {
             let open = self.exchanges.get(&exchange);
             let silence = open.filter(|_| server).map_or(0, |open| open.silence(now));
             if exchange == 0 || open.is_some() {
@@ -75,9 +86,6 @@ impl Connection {
                 self.traffic.sent.frames += 1;
             }
             self.pongs.pop_front();
-        }
-        if !self.fill_control(out, text) {
-            return Ok(());
         }
         // Half of a record at most, so that credit, which costs its peer nothing, holds up no body.
         while out.len() - text <= RECORD_PLAINTEXT / 2
@@ -90,35 +98,13 @@ impl Connection {
             self.traffic.sent.frames += 1;
         }
         while let Some(number) = self.ready.pop_front() {
-            let Some(open) = self.exchanges.get_mut(&number) else { continue };
-            let (body, kept) = (open.sealed, open.out.kept());
-            let room = RECORD_PLAINTEXT - (out.len() - text);
-            let (ping, pieces) = (self.arrivals.next(), self.unarrived < UNARRIVED);
-            let wrote = open.write(number, Place { out, room, ping, pieces, now })?;
-            self.confirm = false;
-            self.traffic.sent.body += open.sealed - body;
-            self.traffic.sent.frames += u64::from(!matches!(wrote, Wrote::NoRoom | Wrote::Stopped));
-            if open.out.kept() > kept {
-                self.unarrived += open.out.kept() - kept;
-                self.arrivals.sealed(now, open.out.kept() - kept);
-            }
-            match wrote {
+            match self.write(number, now, out, text)? {
                 Wrote::NoRoom => {
                     self.ready.push_front(number);
                     break;
                 }
                 Wrote::Some => self.ready.push_back(number),
-                Wrote::All | Wrote::Stopped => open.listed = false,
-                Wrote::Last => {
-                    self.idle_since = now;
-                    if let Some(ended) = self.exchanges.remove(&number) {
-                        self.sealed_last(number, ended, now);
-                    }
-                    continue;
-                }
-            }
-            if open.out.take_room() {
-                self.events.push_back(Event::Room(number));
+                Wrote::All | Wrote::Stopped | Wrote::Last => {}
             }
         }
         self.fill_control(out, text);
@@ -133,6 +119,38 @@ impl Connection {
             self.traffic.sent.frames += 1;
         }
         Ok(())
+    }
+
+    /// Puts the next frame of an exchange into the record that begins at `text`.
+    fn write(&mut self, number: u32, now: Duration, out: &mut BytesMut, text: usize) -> Result<Wrote, Error> {
+        let Some(open) = self.exchanges.get_mut(&number) else { return Ok(Wrote::Stopped) };
+        let (body, kept) = (open.sealed, open.out.kept());
+        let room = RECORD_PLAINTEXT - (out.len() - text);
+        let (ping, pieces) = (self.arrivals.next(), self.unarrived < UNARRIVED);
+        let wrote = open.write(number, Place { out, room, ping, pieces, now })?;
+        self.confirm = false;
+        self.traffic.sent.body += open.sealed - body;
+        self.traffic.sent.frames += u64::from(!matches!(wrote, Wrote::NoRoom | Wrote::Stopped));
+        if open.out.kept() > kept {
+            self.unarrived += open.out.kept() - kept;
+            self.arrivals.sealed(now, open.out.kept() - kept);
+        }
+        match wrote {
+            Wrote::NoRoom => return Ok(wrote),
+            Wrote::Some => {}
+            Wrote::All | Wrote::Stopped => open.listed = false,
+            Wrote::Last => {
+                self.idle_since = now;
+                if let Some(ended) = self.exchanges.remove(&number) {
+                    self.sealed_last(number, ended, now);
+                }
+                return Ok(wrote);
+            }
+        }
+        if open.out.take_room() {
+            self.events.push_back(Event::Room(number));
+        }
+        Ok(wrote)
     }
 
     /// The last frame of an exchange was sealed. If it can be asked for once more, it is kept until it is known to have arrived.
