@@ -20,4 +20,6 @@ pub(crate) use exchange::{Adrift, Moved};
 #[cfg(feature = "server")]
 pub(crate) use pump::come_back;
 pub(crate) use pump::{Hook, Pump, tune};
+#[cfg(feature = "client")]
+pub(crate) use session::Returning;
 pub(crate) use session::{Incoming, Session};

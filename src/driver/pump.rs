@@ -228,11 +228,7 @@ where
             };
             state.dispatch(now, &mut self.told);
             let traffic = state.connection.take_traffic();
-            if state.connection.is_draining() {
-                self.session.free.notify_waiters();
-            } else if state.connection.can_open() {
-                self.session.free.notify_one();
-            }
+            self.session.pass_on(&state);
             if !state.pump.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.pump = Some(cx.waker().clone());
             }
@@ -414,7 +410,7 @@ impl Drop for Pumped {
         }
         state.dispatch(self.now(), &mut told);
         drop(state);
-        self.free.notify_waiters();
+        self.end_waiting();
         told.wake.into_iter().for_each(Waker::wake);
     }
 }

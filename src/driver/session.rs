@@ -10,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 
 use super::exchange::Exchange;
 use crate::proto::{
@@ -92,6 +95,8 @@ pub(super) struct State {
     pub(super) closed: Option<Closed>,
     /// Server: why all exchanges were ended, if they were.
     pub(super) cut: Option<Code>,
+    /// Client: how many requests that come back wait for a place here ([`Returning`]).
+    returning: usize,
 }
 
 /// What a look at the core's events found, for those who are told outside the lock.
@@ -109,10 +114,35 @@ pub(super) struct Told {
 /// A session that a pump runs.
 #[derive(Clone)]
 pub(crate) struct Session {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     pub(super) start: Instant,
-    /// Told when an exchange may be opened, or none ever will. The sessions of a client share it.
-    pub(super) free: Arc<Notify>,
+    /// Told when a new exchange may be opened, or none ever will. The sessions of a client share it.
+    free: Arc<Notify>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Told the same for one that comes back.
+    back: Notify,
+}
+
+/// Client: a request that comes back waits for a place in a session. Until this is dropped, none is given to a new one: that can
+/// wait, and the server holds this one for so long only.
+pub(crate) struct Returning(Session);
+
+impl Returning {
+    /// Has the word when there may be a place, or never will be one.
+    pub(crate) fn word(&self) -> Notified<'_> {
+        self.0.shared.back.notified()
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.returning -= 1;
+        self.0.pass_on(&state);
+    }
 }
 
 /// Shows nothing of what passes through it.
@@ -125,13 +155,14 @@ impl fmt::Debug for Session {
 impl Session {
     /// `start` is the moment that the connection calls zero.
     pub(crate) fn new(connection: Connection, start: Instant, free: Arc<Notify>) -> Self {
-        let state = State { connection, slots: FxHashMap::default(), pump: None, goaway: None, closed: None, cut: None };
-        Self { state: Arc::new(Mutex::new(state)), start, free }
+        let state =
+            State { connection, slots: FxHashMap::default(), pump: None, goaway: None, closed: None, cut: None, returning: 0 };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), back: Notify::new() }), start, free }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves a core that refuses further input at worst; other exchanges should still end in order.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -214,7 +245,7 @@ impl Session {
     /// Whether the other one is a handle of the same session.
     #[cfg(all(test, feature = "client", feature = "server"))]
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.state, &other.state)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// How long no exchange has been open; `None` if one is.
@@ -260,14 +291,14 @@ impl Session {
         self.with(|connection, _| connection.gone(number));
     }
 
-    /// Client: opens an exchange. Pending if the server allows no more at once: `free` has the word when it does. `None` if the
-    /// session will open no more.
+    /// Client: opens an exchange. Pending if the server allows no more at once, or others come back: `free` has the word when there
+    /// is a place. `None` if the session will open no more.
     pub(crate) fn request(&self, request: &Request) -> Poll<Option<Result<Arc<Exchange>, Error>>> {
         let mut state = self.lock();
         if state.connection.is_draining() {
             return Poll::Ready(None);
         }
-        if !state.connection.can_open() {
+        if state.returning > 0 || !state.connection.can_open() {
             return Poll::Pending;
         }
         let opened = state.connection.request(self.now(), request);
@@ -288,11 +319,26 @@ impl Session {
         exchange
     }
 
-    /// Client: the word that an exchange may be opened is passed on, if there is room for one more.
+    /// Client: takes part in the wait for a place.
+    pub(crate) fn returning(&self) -> Returning {
+        self.lock().returning += 1;
+        Returning(self.clone())
+    }
+
+    /// Client: whoever waits for a place has the word, if there is one or never will be.
     pub(super) fn pass_on(&self, state: &State) {
-        if state.connection.can_open() {
-            self.free.notify_one();
+        if state.connection.is_draining() {
+            self.end_waiting();
+        } else if state.connection.can_open() {
+            let next = if state.returning > 0 { &self.shared.back } else { &*self.free };
+            next.notify_one();
         }
+    }
+
+    /// Client: no more places are to be had here.
+    pub(super) fn end_waiting(&self) {
+        self.free.notify_waiters();
+        self.shared.back.notify_waiters();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     Inner, Want,
 };
 use crate::{
-    driver::{Adrift, Exchange, Moved},
+    driver::{Adrift, Exchange, Moved, Returning},
     proto::limits,
 };
 
@@ -56,18 +56,24 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(
     if adrift.tries > 0 {
         sleep(jitter(backoff(adrift.tries, BACKOFF_WAITED_FOR))).await;
     }
+    let mut changes = pool.changed.subscribe();
+    let mut turn = None;
     loop {
-        let mut free = pin!(pool.free.notified());
-        // From here on no word is missed.
-        free.as_mut().enable();
         let Ready { session, .. } = find(pool, &adrift, deadline).await.map_err(|error| error.to_string())?;
+        let turn: &Returning = turn.insert(session.returning());
+        let mut word = pin!(turn.word());
+        // From here on no word is missed.
+        word.as_mut().enable();
         match exchange.move_to(&session, anew) {
             Moved::Nothing if anew => return Err("the proxy has nothing of it any more".into()),
             Moved::Yes | Moved::Nothing => return Ok(()),
             Moved::Never => {}
             Moved::NotNow => {
-                if timeout_at(deadline, free).await.is_err() {
-                    return Err("no session to the proxy had room for it in time".into());
+                // Another session may have room before this one does.
+                tokio::select! {
+                    () = word => {}
+                    _ = changes.changed() => {}
+                    () = sleep_until(deadline) => return Err("no session to the proxy had room for it in time".into()),
                 }
             }
         }

@@ -1,12 +1,12 @@
 use std::{sync::Arc, task::Poll};
 
-use tokio::{io::DuplexStream, time::Instant};
+use tokio::{io::DuplexStream, sync::Notify, time::Instant};
 
 use super::{super::session::Incoming, *};
 use crate::proto::{
-    AES_GCM, ClientConfig, Connection, Credential, Profile, ServerConfig, ServerKey,
+    AES_GCM, ClientConfig, Code, Connection, Credential, Fault, Profile, ServerConfig, ServerKey,
     crypto::Secret,
-    frame::{BodyLength, Mode, Policy, Response},
+    frame::{BodyLength, Mode, Notice, Policy, Response},
     limits,
 };
 
@@ -146,6 +146,43 @@ impl Peer {
     }
 }
 
+/// A server by hand.
+struct House {
+    server: Connection,
+    io: DuplexStream,
+    input: BytesMut,
+}
+
+impl House {
+    /// One whose client has proved its key.
+    async fn open(key: ServerKey, io: DuplexStream) -> Self {
+        let mut this = Self { server: server(key), io, input: BytesMut::new() };
+        while !this.hear(|event| matches!(event, Event::Established(_))).await {}
+        this
+    }
+
+    async fn write(&mut self) {
+        let mut output = BytesMut::new();
+        self.server.poll_transmit(Duration::ZERO, &mut output);
+        self.io.write_all_buf(&mut output).await.expect("written");
+    }
+
+    /// Reads once, and answers. Says whether there was such an event.
+    async fn hear(&mut self, wanted: impl Fn(&Event) -> bool) -> bool {
+        let mut heard = false;
+        self.io.read_buf(&mut self.input).await.expect("read");
+        self.server.receive(Duration::ZERO, &mut self.input);
+        while let Some(event) = self.server.poll_event() {
+            heard |= wanted(&event);
+            if let Event::Hello(_) = event {
+                self.server.answer_hello(Some(&psk()), &Terms::default(), 0).expect("in order");
+            }
+        }
+        self.write().await;
+        heard
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_and_never_closes_does_not_hold_a_session_for_ever() {
     let key = ServerKey::new(Secret::new([9; 32]));
@@ -210,27 +247,53 @@ async fn a_peer_that_asks_for_too_much_is_not_read_for_as_long_as_it_costs() {
 #[tokio::test]
 async fn a_pump_that_is_dropped_tells_whoever_waits() {
     let key = ServerKey::new(Secret::new([9; 32]));
-    let (near, mut far) = tokio::io::duplex(1 << 20);
+    let (near, far) = tokio::io::duplex(1 << 20);
     let session = Session::new(client(&key), Instant::now(), Arc::default());
     let pump = tokio::spawn(Pump::new(near, session.clone(), Talkative::default(), || 0).run());
 
-    let (mut server, mut input, mut output) = (server(key), BytesMut::new(), BytesMut::new());
-    let mut established = false;
-    while !established {
-        far.read_buf(&mut input).await.expect("read");
-        server.receive(Duration::ZERO, &mut input);
-        while let Some(event) = server.poll_event() {
-            established |= matches!(event, Event::Established(_));
-            if let Event::Hello(_) = event {
-                server.answer_hello(Some(&psk()), &Terms::default(), 0).expect("in order");
-            }
-        }
-        server.poll_transmit(Duration::ZERO, &mut output);
-        far.write_all_buf(&mut output).await.expect("written");
-    }
+    let _house = House::open(key, far).await;
     let Poll::Ready(Some(Ok(exchange))) = session.request(&request()) else { panic!("it is open") };
     pump.abort();
     let told = exchange.incoming().await;
     assert!(matches!(told, Some(Incoming::Closed { .. })), "{told:?}");
     assert!(matches!(session.request(&request()), Poll::Ready(None)));
+}
+
+#[tokio::test]
+async fn the_next_place_is_for_who_comes_back() {
+    let key = ServerKey::new(Secret::new([9; 32]));
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let free = Arc::new(Notify::new());
+    let session = Session::new(client(&key), Instant::now(), free.clone());
+    let pump = tokio::spawn(Pump::new(near, session.clone(), Talkative::default(), || 0).run());
+    let mut house = House::open(key, far).await;
+    let mut asked = Vec::new();
+    while let Poll::Ready(opened) = session.request(&request()) {
+        asked.push(opened.expect("it opens").expect("in order"));
+    }
+    while !house.hear(|event| matches!(event, Event::Request(number, _) if *number as usize == asked.len())).await {}
+
+    let (first, second) = (session.returning(), session.returning());
+    let (mut first_word, mut second_word) = (Box::pin(first.word()), Box::pin(second.word()));
+    assert!(!first_word.as_mut().enable() && !second_word.as_mut().enable());
+    // The word of the places that were taken above.
+    let _ = pin!(free.notified()).enable();
+    house.server.fail(1, &Notice::new(Code::Internal, Fault::Proxy, "it made room")).expect("in order");
+    house.write().await;
+    first_word.await;
+    assert!(session.request(&request()).is_pending(), "there is a place, and it is not for new ones");
+    drop(first);
+    second_word.await;
+    assert!(session.request(&request()).is_pending(), "one is still there");
+    let mut new = pin!(free.notified());
+    assert!(!new.as_mut().enable());
+    drop(second);
+    new.await;
+    assert!(session.request(&request()).is_ready());
+
+    let last = session.returning();
+    let mut word = pin!(last.word());
+    word.as_mut().enable();
+    pump.abort();
+    word.await;
 }
