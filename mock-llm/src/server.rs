@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const MAX_HEAD: u32 = 1024 * 1024;
 const MAX_STREAMS: u32 = 16 * 1024;
 /// Pause after a failed accept, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// How long is waited for counters.
+const WAIT: Duration = Duration::from_mins(2);
 
 /// A running stand-in. Dropping it stops it and cuts all its connections.
 #[derive(Debug)]
@@ -82,9 +85,18 @@ impl MockLlm {
     }
 
     /// Waits until `condition` holds; it is asked again whenever a counter has moved.
-    pub async fn wait_until(&self, mut condition: impl FnMut(&Stats) -> bool) {
-        // Fails only when the sender is gone, which `self` holds.
-        let _ = self.state.watch().wait_for(|stats| condition(stats)).await;
+    ///
+    /// # Panics
+    /// After two minutes: a test that hangs says nothing.
+    #[track_caller]
+    pub fn wait_until(&self, mut condition: impl FnMut(&Stats) -> bool) -> impl Future<Output = ()> {
+        let place = Location::caller();
+        let mut watch = self.state.watch();
+        async move {
+            // Fails only when the sender is gone, which `self` holds.
+            let met = tokio::time::timeout(WAIT, watch.wait_for(|stats| condition(stats))).await.is_ok();
+            assert!(met, "the counters that are waited for at {place} do not come: {:?}", *watch.borrow());
+        }
     }
 
     /// Lets `permits` more chunks through `gate`, now or as soon as something waits there.

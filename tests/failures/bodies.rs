@@ -15,7 +15,7 @@ use super::{
     assert_fails, assert_fails_as,
     support::{
         child::Stand,
-        request::{Bystander, assert_error, channel, endless, request, streaming},
+        request::{Bystander, assert_error, channel, request, streaming},
         upstream::{self, Then},
         within,
     },
@@ -34,8 +34,17 @@ async fn an_upload_that_says_that_it_is_too_large_calls_no_upstream() {
 #[tokio::test]
 async fn an_upload_that_turns_out_too_large_is_stopped() {
     let stand = Stand::with(LIMIT, &[]).await;
-    let request = streaming("POST", &stand.url("/raw/sink"), endless(1000));
-    assert_fails(&stand, request, "upload-too-large", Fault::Client, false).await;
+    let (pieces, body) = channel();
+    let piece = || Ok(Frame::data(vec![b'u'; 1000].into()));
+    let request = streaming("POST", &stand.url("/raw/sink"), body);
+    let failure = assert_fails(&stand, request, "upload-too-large", Fault::Client, false);
+    let upload = async {
+        pieces.unbounded_send(piece()).unwrap();
+        // Sooner, the call could be over before the upstream has seen anything of it. The bystander's is the first.
+        stand.mock.wait_until(|stats| stats.requests == 2).await;
+        (0..100).for_each(|_| pieces.unbounded_send(piece()).unwrap());
+    };
+    tokio::join!(failure, upload);
     stand.mock.wait_until(|stats| stats.hung_up == 1).await;
 }
 
