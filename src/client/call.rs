@@ -162,9 +162,10 @@ where
         }
     };
     tokio::select! {
-        () = send => {}
+        biased;
         // Answered or cancelled: what is left of the body is nobody's.
         _ = exchange.abandoned() => {}
+        () = send => {}
     }
 }
 

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::{Notify, oneshot, watch},
+    sync::{Notify, oneshot},
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -120,7 +120,7 @@ pub(super) struct Wires<'a> {
     /// The moment that it calls zero.
     pub(super) epoch: Instant,
     /// Told when the session takes nothing more.
-    pub(super) changed: &'a watch::Sender<()>,
+    pub(super) changed: &'a Arc<Notify>,
     /// Told when it takes another request.
     pub(super) free: &'a Arc<Notify>,
     /// Told of exchanges that do not go on in it, and whether they are to be asked anew, because the server had nothing of them.
@@ -224,7 +224,7 @@ struct ClientHook {
     session: Session,
     /// Who waits for the handshake.
     outcome: Option<oneshot::Sender<Result<ServerHello, Closed>>>,
-    changed: watch::Sender<()>,
+    changed: Arc<Notify>,
     adrift: Box<dyn Fn(Arc<Exchange>, bool) + Send>,
 }
 
@@ -267,7 +267,7 @@ impl Hook for ClientHook {
 
     fn going_away(&mut self, goaway: &GoAway) {
         debug!(code = goaway.code.map(proto::Code::name), "the proxy ends the session");
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     fn closed(&mut self, why: &Closed) {
@@ -276,7 +276,7 @@ impl Hook for ClientHook {
             info!("the connection to the proxy was cut; its requests go on over another one");
         }
         self.decide(Err(why.clone()));
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 }
 

@@ -56,9 +56,9 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(
     if adrift.tries > 0 {
         sleep(jitter(backoff(adrift.tries, BACKOFF_WAITED_FOR))).await;
     }
-    let mut changes = pool.changed.subscribe();
     let mut turn = None;
     loop {
+        let change = pool.changed.notified();
         let Ready { session, .. } = find(pool, &adrift, deadline).await.map_err(|error| error.to_string())?;
         let turn: &Returning = turn.insert(session.returning());
         let mut word = pin!(turn.word());
@@ -71,8 +71,9 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(
             Moved::NotNow => {
                 // Another session may have room before this one does.
                 tokio::select! {
+                    biased;
                     () = word => {}
-                    _ = changes.changed() => {}
+                    () = change => {}
                     () = sleep_until(deadline) => return Err("no session to the proxy had room for it in time".into()),
                 }
             }

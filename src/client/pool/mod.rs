@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, watch},
+    sync::Notify,
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -69,7 +69,7 @@ struct Inner {
     /// One connects at a time, the others wait for what comes of it.
     connecting: tokio::sync::Mutex<()>,
     /// Told when a session opens or ends, and when there will be no more.
-    changed: watch::Sender<()>,
+    changed: Arc<Notify>,
     /// Told when a session takes another request.
     free: Arc<Notify>,
     /// The moment that all sessions call zero: exchanges go from one to another.
@@ -141,7 +141,7 @@ impl Pool {
             settings,
             known: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            changed: watch::Sender::default(),
+            changed: Arc::default(),
             free: Arc::default(),
             epoch: Instant::now(),
             over: CancellationToken::new(),
@@ -228,12 +228,13 @@ impl Inner {
 
     /// A session that comes up until then.
     async fn up_by(self: &Arc<Self>, until: Instant, want: &Want<'_>) -> Result<Option<Ready>, Error> {
-        let mut changes = self.changed.subscribe();
         loop {
+            // From here on no word is missed.
+            let change = self.changed.notified();
             if let Some(ready) = self.pick(want)? {
                 return Ok(Some(ready));
             }
-            if timeout_at(until, changes.changed()).await.is_err() {
+            if timeout_at(until, change).await.is_err() {
                 return Ok(None);
             }
         }
@@ -299,7 +300,7 @@ impl Inner {
                 known.reached = true;
                 known.sessions.push(ready.clone());
                 drop(known);
-                self.changed.send_replace(());
+                self.changed.notify_waiters();
                 // Its own word came before it was known.
                 self.free.notify_one();
                 Ok(ready)
@@ -329,16 +330,17 @@ impl Inner {
 
     /// Keeps a session up.
     async fn warm(self: Arc<Self>) {
-        let mut changes = self.changed.subscribe();
         let (mut failed, mut away) = (0, false);
         loop {
             let (since, mut up) = (Instant::now(), false);
-            while let Some(rest) = self.rest() {
+            loop {
+                let change = self.changed.notified();
+                let Some(rest) = self.rest() else { break };
                 up = true;
                 if std::mem::take(&mut away) {
                     info!(proxy = %self.settings.proxy, "the proxy is back");
                 }
-                let _ = timeout(rest, changes.changed()).await;
+                let _ = timeout(rest, change).await;
             }
             if up {
                 failed = if since.elapsed() < BACKOFF_WARM { failed + 1 } else { 0 };
@@ -346,7 +348,12 @@ impl Inner {
             if failed > 0 {
                 let due = Instant::now() + jitter(backoff(failed, BACKOFF_WARM));
                 // A request may open one meanwhile.
-                while self.rest().is_none() && timeout_at(due, changes.changed()).await.is_ok() {}
+                loop {
+                    let change = self.changed.notified();
+                    if self.rest().is_some() || timeout_at(due, change).await.is_err() {
+                        break;
+                    }
+                }
             }
             let before = self.known().failures.count;
             if let Err(error) = self.attempt(before, &Want::any(Duration::ZERO)).await {
@@ -380,7 +387,7 @@ impl Inner {
             ready.session.go_away(None, "");
         }
         drop(known);
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 }
 
