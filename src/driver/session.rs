@@ -371,6 +371,9 @@ impl State {
                     let anew = matches!(event, Event::Gone(_)) || self.connection.is_new(number);
                     if let Some(slot) = self.slots.get_mut(&number) {
                         slot.set_adrift(now, anew, told);
+                    } else if self.connection.holds(number) {
+                        // Nobody has a handle of it any more: it is there to be cancelled.
+                        told.cancels.push(number);
                     }
                     continue;
                 }
@@ -395,7 +398,7 @@ impl State {
                         }
                         told.wake.extend(slot.take_wakers());
                     }
-                    // Of these, nobody has a handle any more.
+                    // And of these, too, nobody has one.
                     told.cancels.extend(self.connection.cancels().filter(|number| !self.slots.contains_key(number)));
                     self.closed = Some(why.clone());
                     told.events.push(event);

@@ -2,7 +2,7 @@
 
 use xllm_proxy::proto::{
     Closed, Code, Error, Event, Fault, Held, Hold, Profile, Role, ServerConfig, Terms,
-    frame::{BodyLength, CancelReason, End, Frame, Headers, Notice, Ping, Request, Response, Resume, Resumed},
+    frame::{BodyLength, CancelReason, End, Frame, GoAway, Headers, Notice, Ping, Request, Response, Resume, Resumed},
     handshake::ServerHello,
     limits::{self, FRAME_COST},
 };
@@ -854,14 +854,29 @@ fn a_resume_that_is_refused_leaves_the_exchange_as_it_was() {
 }
 
 #[test]
-fn what_was_cancelled_on_the_way_back_is_held_no_more_whatever_the_answer() {
-    let lost = Frame::Error { seq: 0, notice: Notice::new(Code::Superseded, Fault::Client, "") };
-    for answer in [Frame::Gone, lost] {
+fn what_was_cancelled_on_the_way_back_is_held_until_the_server_has_heard_of_it_or_has_nothing() {
+    let (mut peer, again) = resuming();
+    peer.subject.cancel(again, CancelReason::CallerGone);
+    peer.frame(again, &Frame::Gone);
+    assert!(peer.events().is_empty() && !peer.subject.holds(again) && !peer.subject.is_closed());
+    assert_eq!(peer.subject.open_exchanges(), 0);
+
+    let error = |code| (again, Frame::Error { seq: 0, notice: Notice::new(code, Fault::Proxy, "") });
+    let unserved = Frame::GoAway(GoAway { code: None, last: again - 1, text: String::new(), after: None });
+    let not_here = [error(Code::Superseded), error(Code::TooManyExchanges), error(Code::ShuttingDown), (0, unserved)];
+    for (exchange, answer) in not_here {
         let (mut peer, again) = resuming();
         peer.subject.cancel(again, CancelReason::CallerGone);
-        peer.frame(again, &answer);
-        assert!(peer.events().is_empty() && !peer.subject.holds(again) && !peer.subject.is_closed());
-        assert_eq!(peer.subject.open_exchanges(), 0);
+        peer.frame(exchange, &answer);
+        assert_eq!(peer.events()[0], Event::Adrift(again), "{answer:?}");
+        assert_eq!((peer.subject.open_exchanges(), peer.subject.holds(again)), (0, true), "{answer:?}");
+        if let Some(held) = peer.subject.take(again)
+            && let Ok(last) = peer.subject.resume(held)
+        {
+            assert!(matches!(peer.hear()[..], [(number, Frame::Resume(_))] if number == last));
+            peer.frame(last, &Frame::Resumed(Resumed { received: 3, credit: 1000 }));
+            assert!(matches!(peer.hear()[..], [(number, Frame::Cancel(CancelReason::CallerGone))] if number == last));
+        }
     }
 }
 

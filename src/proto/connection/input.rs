@@ -194,7 +194,7 @@ impl Connection {
                 Ok(())
             }
             Frame::GoAway(goaway) => {
-                self.receive_goaway(goaway);
+                self.receive_goaway(now, goaway);
                 Ok(())
             }
             Frame::Credit(amount) => match self.exchanges.get_mut(&exchange) {
@@ -337,14 +337,14 @@ impl Connection {
             }
             // Not in this session; or our first REQUEST arrived after we were told that there is none.
             Frame::Error { seq: 0, notice } if open.is_refused_here(&notice) => {
-                self.hold_one(now, exchange);
-                Event::Adrift(exchange)
+                self.go_adrift(now, exchange);
+                return Ok(());
             }
             // By one of ours that was under way for long: the exchange is there, and we are still who wants it.
             Frame::Error { seq, notice } if notice.code == Code::Superseded => {
                 open.check_place(seq)?;
-                self.hold_one(now, exchange);
-                Event::Adrift(exchange)
+                self.go_adrift(now, exchange);
+                return Ok(());
             }
             Frame::Error { seq, notice } => {
                 open.on_error(seq)?;
@@ -359,7 +359,10 @@ impl Connection {
             }
             Frame::Gone => {
                 open.on_gone()?;
-                self.hold_one(now, exchange);
+                self.idle_since = now;
+                if let Some(open) = self.exchanges.remove(&exchange).filter(Exchange::is_resumable) {
+                    self.held.insert(exchange, open);
+                }
                 Event::Gone(exchange)
             }
             _ => return Err(Error::Misuse("a frame that the decoder lets through from the wrong side")),
@@ -370,15 +373,18 @@ impl Connection {
         Ok(())
     }
 
-    /// Client: there is nothing of it in this session; it may go on all the same, if somebody still wants it.
-    fn hold_one(&mut self, now: Duration, exchange: u32) {
+    /// Client: it is not in this session; it goes on in another, if somebody still wants it, or the server has yet to hear that nobody
+    /// does.
+    fn go_adrift(&mut self, now: Duration, exchange: u32) {
         self.idle_since = now;
-        if let Some(open) = self.exchanges.remove(&exchange).filter(Exchange::is_resumable) {
+        let Some(open) = self.exchanges.remove(&exchange) else { return };
+        if open.is_resumable() || open.owes_cancel() {
             self.held.insert(exchange, open);
+            self.events.push_back(Event::Adrift(exchange));
         }
     }
 
-    fn receive_goaway(&mut self, goaway: GoAway) {
+    fn receive_goaway(&mut self, now: Duration, goaway: GoAway) {
         if self.is_server() {
             self.all_seen(goaway.last);
         }
@@ -390,14 +396,11 @@ impl Connection {
             let mut unserved: Vec<_> = self.exchanges.keys().copied().filter(|&number| number > last).collect();
             unserved.sort_unstable();
             for number in unserved {
-                let Some(mut exchange) = self.exchanges.remove(&number).filter(|exchange| !exchange.is_cancelled()) else {
-                    continue;
-                };
+                let Some(exchange) = self.exchanges.get_mut(&number) else { continue };
                 let may_go = matches!(goaway.code, None | Some(Code::Idle | Code::ShuttingDown));
                 if exchange.is_from_elsewhere() || (may_go && exchange.renew()) {
-                    self.held.insert(number, exchange);
-                    self.events.push_back(Event::Adrift(number));
-                } else {
+                    self.go_adrift(now, number);
+                } else if self.exchanges.remove(&number).is_some_and(|exchange| !exchange.is_cancelled()) {
                     self.events.push_back(Event::Failed(number, goaway.refusal()));
                 }
             }
