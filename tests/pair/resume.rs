@@ -762,6 +762,25 @@ fn resume_at_a_scripted_server(old: &mut Pair, number: u32) -> (Scripted, u32) {
 }
 
 #[test]
+fn no_credit_is_sent_before_the_answer_to_a_resume_and_none_is_lost() {
+    let mut old = pair();
+    let number = old.open(&Request { credit: 17 * 1024, ..get() });
+    old.respond(number, &ok());
+    for _ in 0..17 {
+        old.data(number, &[b'x'; 960]);
+    }
+    old.quiet();
+    cut(&mut old);
+    let (mut peer, again) = resume_at_a_scripted_server(&mut old, number);
+    for _ in 0..17 {
+        assert!(!peer.subject.taken(again, 960), "nothing is to be sent");
+    }
+    assert_eq!(peer.hear()[..], []);
+    peer.frame(again, &Frame::Resumed(Resumed { received: 0, credit: 1 << 20 }));
+    assert_eq!(peer.hear()[..], [(again, Frame::Credit(17 * 1024))]);
+}
+
+#[test]
 fn nothing_of_an_answer_may_come_before_the_answer_to_a_resume() {
     let error = |code| Frame::Error { seq: 2, notice: Notice::new(code, Fault::Proxy, "") };
     // Each would be the next frame of the answer.

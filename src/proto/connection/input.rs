@@ -354,6 +354,7 @@ impl Connection {
             }
             Frame::Resumed(resumed) => {
                 open.on_resumed(&resumed)?;
+                self.crediting.extend(open.begins_crediting().then_some(exchange));
                 self.list(exchange);
                 Event::Resumed(exchange)
             }

@@ -462,7 +462,8 @@ impl Connection {
             }
             return false;
         };
-        let due = open.taken(bytes) && !core::mem::replace(&mut open.crediting, true);
+        open.taken(bytes);
+        let due = open.begins_crediting();
         if due {
             self.crediting.push_back(exchange);
         }

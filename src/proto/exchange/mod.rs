@@ -543,10 +543,15 @@ impl Exchange {
 
     // --- both ---
 
-    /// The program took a piece of this many bytes. Says whether credit should go back now (section 5.5).
-    pub(super) fn taken(&mut self, bytes: usize) -> bool {
+    /// The program took a piece of this many bytes.
+    pub(super) const fn taken(&mut self, bytes: usize) {
         self.inbound.owed += (bytes + FRAME_COST) as u64;
-        self.cancelled.is_none() && self.inbound.owed >= self.inbound.window / 4
+    }
+
+    /// Whether credit should go back now (section 5.5), which it was not yet. Before a RESUME is answered, none counts.
+    pub(super) fn begins_crediting(&mut self) -> bool {
+        let due = self.inbound.owed >= self.inbound.window / 4 && self.cancelled.is_none() && !self.is_resuming();
+        due && !core::mem::replace(&mut self.crediting, true)
     }
 
     /// The credit to give back now.
