@@ -31,8 +31,8 @@ use tokio::time::{Instant, sleep, timeout};
 use self::{plan::Kind, world::World};
 use crate::{proto::limits, server::simulated::House};
 
-/// When all has to have ended: later than any hold, and than an answer without an end that nobody hears fills what is kept of it.
-const LIMIT: Duration = Duration::from_hours(12);
+/// When all has to have ended: later than any hold.
+const LIMIT: Duration = Duration::from_hours(2);
 /// How often a run is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 

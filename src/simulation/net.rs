@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::dice;
+use crate::proto::limits;
 
 /// How a network behaves as long as it works.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,10 @@ impl Weather {
     }
 }
 
-/// Bytes of a direction in which nothing is damaged: a handshake that is wrong says that the key is.
-const HELLOS: u64 = 1000;
+/// Bytes of a direction in which nothing is damaged: a hello that is wrong says that the key is.
+const HELLO: u64 = limits::HELLO as u64;
+/// Bytes of a direction of which none is late.
+const FIRST: u64 = 1000;
 
 /// One direction.
 struct Direction {
@@ -135,7 +138,7 @@ impl Link {
             Cut::Silence => self.ways.iter_mut().for_each(Direction::silence),
             Cut::Damage => {
                 let way = &mut self.ways[fastrand::usize(..2)];
-                if let Some((_, bytes)) = way.under_way.back_mut().filter(|(_, bytes)| way.sent > HELLOS && !bytes.is_empty()) {
+                if let Some((_, bytes)) = way.under_way.back_mut().filter(|(_, bytes)| way.sent > HELLO && !bytes.is_empty()) {
                     let at = fastrand::usize(..bytes.len());
                     bytes[at] ^= 1 << dice::below(8);
                 }
@@ -254,7 +257,7 @@ impl AsyncWrite for Wire {
         let mut rest = &bytes[..count];
         while !way.silent && !rest.is_empty() {
             let piece = if dice::one_in(3) { fastrand::usize(1..=rest.len()) } else { rest.len() };
-            let late = weather.late.filter(|(times, _)| !is_calm && way.sent > HELLOS && dice::one_in(*times));
+            let late = weather.late.filter(|(times, _)| !is_calm && way.sent > FIRST && dice::one_in(*times));
             let jitter = dice::millis(1) + late.map_or(Duration::ZERO, |(_, most)| dice::millis(most));
             way.last = way.last.max(now + weather.latency + jitter);
             way.sent += piece as u64;

@@ -148,12 +148,14 @@ impl Rules {
     pub(crate) fn plans(&self) -> Vec<Plan> {
         let count = if self.exchanges >= 100 && dice::one_in(8) { 70 + dice::below(60) } else { 1 + dice::below(8) };
         let few = count < 70;
-        (0..count).map(|_| Plan::draw(few)).collect()
+        // Nobody may hear that one without an end was given up, and it would be read on for ever.
+        let endless = self.hold.is_none_or(|hold| !hold.finish);
+        (0..count).map(|_| Plan::draw(few, endless)).collect()
     }
 }
 
 impl Plan {
-    fn draw(few: bool) -> Self {
+    fn draw(few: bool, endless: bool) -> Self {
         let upload = if dice::one_in(2) { dice::size(if few { 200_000 } else { 20_000 }) } else { 0 };
         let most = if few && dice::one_in(10) { 2_000_000 } else { 60_000 };
         let answer = dice::size(most);
@@ -169,7 +171,7 @@ impl Plan {
             is_known: dice::one_in(2),
             uploads: Pace::draw(),
             // Of one that is given up, there may be no end.
-            answer: if gives_up.is_some() && dice::one_in(2) { u64::MAX } else { answer },
+            answer: if gives_up.is_some() && dice::one_in(2) && endless { u64::MAX } else { answer },
             answers: Pace::draw(),
             // Not of too many pieces: it would take too long to run.
             piece: dice::one_of(&[100, 3000, 30_000, PIECE]).max(answer / 100).min(PIECE),

@@ -36,6 +36,8 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Job {
     pub(crate) called: bool,
+    /// When the server read its REQUEST, the first that it took.
+    pub(crate) read: Option<Instant>,
     /// The call is over, since then.
     pub(crate) over: Option<Instant>,
     pub(crate) uploaded: u64,
@@ -253,7 +255,9 @@ impl World {
                         fate == Fate::GivenUp || took <= budget,
                         "request {number} took {took:?} of {budget:?} without harm"
                     );
-                    if let (Fate::GivenUp, Some(over)) = (fate, ask.job.over) {
+                    // A REQUEST that arrives when the client was told that it had not, and has forgotten it, is nobody's.
+                    let known = ask.job.read.is_some_and(|read| read <= ended);
+                    if let (Fate::GivenUp, Some(over), true) = (fate, ask.job.over, known) {
                         let after = over.saturating_duration_since(ended.max(calm));
                         assert!(
                             after <= Duration::from_mins(4),

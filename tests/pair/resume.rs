@@ -463,6 +463,20 @@ fn what_never_reached_the_server_is_asked_anew_with_the_same_id() {
     assert!(new.client.can_go_on(anew, false) && !new.client.can_go_on(anew, true));
 }
 
+#[test]
+fn what_is_cancelled_before_it_is_asked_anew_is_looked_for_once_more() {
+    let (mut peer, again) = resuming();
+    peer.frame(again, &Frame::Gone);
+    assert_eq!(peer.events()[..], [Event::Gone(again)]);
+    peer.subject.cancel(again, CancelReason::CallerGone);
+    assert!(peer.subject.can_go_on(again, true));
+    let held = peer.subject.take(again).unwrap();
+    let last = peer.subject.ask_again(held).unwrap();
+    assert!(matches!(peer.hear()[..], [(number, Frame::Resume(_))] if number == last), "its REQUEST may have arrived since");
+    peer.frame(last, &Frame::Gone);
+    assert!(!peer.subject.holds(last) && peer.events().is_empty());
+}
+
 /// An exchange that was asked anew, behind a REQUEST that never arrived. Of its body, `sent` is there.
 fn anew(body: BodyLength, sent: &'static [u8]) -> (Pair, u32) {
     let (mut old, mut new) = (pair(), pair());

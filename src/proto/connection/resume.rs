@@ -81,9 +81,9 @@ impl Connection {
     }
 
     /// Client: whether this exchange waits for another session, and (`anew`) can be asked there once more: all of the request is here, and
-    /// nothing of an answer has come.
+    /// nothing of an answer has come, or it is there to be cancelled.
     pub fn can_go_on(&self, exchange: u32, anew: bool) -> bool {
-        self.held.get(&exchange).is_some_and(|held| !anew || held.can_ask_again())
+        self.held.get(&exchange).is_some_and(|held| !anew || held.can_ask_again() || held.owes_cancel())
     }
 
     /// Client: whether this exchange waits for another session, and no server has seen anything of it.
@@ -155,13 +155,20 @@ impl Connection {
         self.enter(held, Exchange::push_resume)
     }
 
-    /// Client: asks anew, with the same request ID, where the server had nothing of it.
+    /// Client: asks anew, with the same request ID, where the server had nothing of it. For one that was cancelled since, it comes back
+    /// once more instead: its REQUEST may have arrived after all.
     ///
     /// # Errors
     /// Gives it back if none can be opened now ([`Connection::can_open`]), or it cannot be asked anew ([`Connection::can_go_on`]).
     pub fn ask_again(&mut self, held: Held) -> Result<u32, Held> {
         let credit = self.upload_credit();
-        if held.0.can_ask_again() { self.enter(held, |exchange| exchange.push_request_again(credit)) } else { Err(held) }
+        if held.0.can_ask_again() {
+            self.enter(held, |exchange| exchange.push_request_again(credit))
+        } else if held.0.owes_cancel() {
+            self.enter(held, Exchange::push_resume)
+        } else {
+            Err(held)
+        }
     }
 
     fn enter(&mut self, held: Held, enter: impl FnOnce(&mut Exchange)) -> Result<u32, Held> {
