@@ -499,7 +499,9 @@ fn one_that_was_asked_anew_is_asked_elsewhere_only_if_it_is_its_session_that_ref
         let notice = Notice::new(code, Fault::Proxy, "").retry_safe();
         new.server.fail(anew, &notice).unwrap();
         new.quiet();
-        let expected = if elsewhere { Event::Adrift(anew) } else { Event::Failed(anew, notice) };
+        // The first REQUEST may have got further than this one.
+        let told = Notice { retry: false, ..notice };
+        let expected = if elsewhere { Event::Adrift(anew) } else { Event::Failed(anew, told) };
         assert_eq!(new.events(Role::Client)[..], [expected]);
         assert_eq!(new.client.can_go_on(anew, true), elsewhere);
     }
@@ -509,7 +511,40 @@ fn one_that_was_asked_anew_is_asked_elsewhere_only_if_it_is_its_session_that_ref
     let notice = Notice::new(Code::ShuttingDown, Fault::Proxy, "").retry_safe();
     new.server.fail(anew, &notice).unwrap();
     new.quiet();
-    assert_eq!(new.events(Role::Client)[..], [Event::Failed(anew, notice)]);
+    assert_eq!(new.events(Role::Client)[..], [Event::Failed(anew, Notice { retry: false, ..notice })]);
+}
+
+#[test]
+fn of_one_that_was_asked_anew_and_cancelled_the_first_is_cancelled_if_it_has_arrived() {
+    let (mut new, anew) = anew(BodyLength::Unknown, b"abc");
+    new.client.cancel(anew, CancelReason::CallerGone);
+    new.server.fail(anew, &Notice::new(Code::DuplicateRequest, Fault::Client, "twice")).unwrap();
+    new.quiet();
+    assert_eq!(new.events(Role::Client)[..], [Event::Adrift(anew)]);
+    new.events(Role::Server);
+    let held = new.client.take(anew).unwrap();
+    let last = new.client.resume(held).unwrap();
+    new.quiet();
+    assert!(matches!(new.events(Role::Server)[..], [Event::Resume(number, _)] if number == last));
+}
+
+#[test]
+fn a_server_that_cuts_a_session_calls_no_refused_duplicate_safe_to_repeat() {
+    let mut pair = pair();
+    let (first, second) = (pair.client.request(pair.now, &get()).unwrap(), pair.client.request(pair.now, &get()).unwrap());
+    pair.flush();
+    pair.deliver();
+    pair.server.fail(second, &Notice::new(Code::DuplicateRequest, Fault::Client, "twice")).unwrap();
+    pair.server.cut(&Notice::new(Code::KeyRevoked, Fault::Client, "no more"));
+    pair.quiet();
+    let retry = |number| {
+        move |event: &Event| {
+            if let Event::Failed(failed, notice) = event { (*failed == number).then_some(notice.retry) } else { None }
+        }
+    };
+    let events = pair.events(Role::Client);
+    assert_eq!(events.iter().find_map(retry(first)), Some(true), "{events:?}");
+    assert_eq!(events.iter().find_map(retry(second)), Some(false), "{events:?}");
 }
 
 #[test]

@@ -347,7 +347,7 @@ impl Connection {
                 return Ok(());
             }
             Frame::Error { seq, notice } => {
-                open.on_error(seq)?;
+                let notice = open.on_error(seq, notice)?;
                 self.exchanges.remove(&exchange);
                 self.idle_since = now;
                 Event::Failed(exchange, notice)

@@ -549,7 +549,8 @@ impl Connection {
         open.sort_unstable();
         for number in open {
             let Ok(exchange) = self.exchange(number) else { continue };
-            let notice = Notice { retry: !exchange.was_called(), ..notice.clone() };
+            // Of one that has ended already, this upstream may not be the only one: it may be a duplicate.
+            let notice = Notice { retry: !exchange.was_called() && !exchange.has_ended(), ..notice.clone() };
             exchange.end_with_session();
             let cut = exchange.push_error(notice.encode(), true);
             debug_assert_eq!(cut, Ok(()), "at once is always in time");

@@ -304,7 +304,7 @@ impl Exchange {
     /// Whether this refuses it here alone.
     pub(super) fn is_refused_here(&mut self, notice: &Notice) -> bool {
         let of_session = matches!(notice.code, Code::DuplicateRequest | Code::ShuttingDown | Code::TooManyExchanges);
-        let anew = self.again && self.can_ask_again();
+        let anew = self.again && (self.can_ask_again() || self.is_cancelled());
         if anew && notice.code == Code::DuplicateRequest {
             // The server has had it. To ask for a third time would lead here again.
             self.head = None;
@@ -415,9 +415,12 @@ impl Exchange {
         self.inbound.check(seq)
     }
 
-    pub(super) fn on_error(&mut self, seq: u64) -> Result<(), Error> {
+    /// Gives what its caller is told.
+    pub(super) fn on_error(&mut self, seq: u64, notice: Notice) -> Result<Notice, Error> {
         self.check_answered()?;
-        self.inbound.step(seq)
+        self.inbound.step(seq)?;
+        // The server speaks of the REQUEST that it refuses. Of one that was made anew, the first may have got further.
+        Ok(Notice { retry: notice.retry && !self.again, ..notice })
     }
 
     // --- the server's side ---
