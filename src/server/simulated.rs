@@ -99,9 +99,13 @@ impl House {
         let (ephemeral, decoy) = (Secret::new(dice::bytes()), Secret::new(dice::bytes()));
         let connection = Connection::server(config, ephemeral, decoy, self.epoch.elapsed(), &AWS_LC);
         let session = Session::new(connection, self.epoch, Arc::default());
-        self.world.state().sessions.push(session.clone());
-        let hook =
-            Host { house: self.clone(), session: session.clone(), relays: TaskTracker::new(), key_id: None, is_in: false };
+        let number = {
+            let mut state = self.world.state();
+            state.sessions.push(session.clone());
+            state.sessions.len()
+        };
+        let (house, relays) = (self.clone(), TaskTracker::new());
+        let hook = Host { house, session: session.clone(), number, relays, key_id: None, is_in: false };
         let task = self.tasks.spawn(run(Pump::new(wire, session.clone(), hook, || 0)));
         tokio::spawn(attend(task, session, self.stop.clone(), self.end.clone()));
     }
@@ -192,6 +196,8 @@ async fn attend(mut task: JoinHandle<()>, session: Session, stop: CancellationTo
 struct Host {
     house: Arc<House>,
     session: Session,
+    /// Of all sessions.
+    number: usize,
     relays: TaskTracker,
     key_id: Option<KeyId>,
     is_in: bool,
@@ -221,8 +227,10 @@ impl Hook for Host {
         let id = (self.key_id.expect("it is in"), request.id);
         match self.house.holds.register(id, &exchange) {
             Ok(known) => {
-                self.house.world.ask(asked(&request.url), |ask| ask.job.read = Some(Instant::now()));
-                let relay = Relay { house: self.house.clone(), exchange, ask: asked(&request.url) };
+                let ask = asked(&request.url);
+                let is_late = self.house.world.state().gone.get(&request.id).is_some_and(|&told| self.number < told);
+                self.house.world.ask(ask, |ask| ask.job.read = (!is_late).then(Instant::now));
+                let relay = Relay { house: self.house.clone(), exchange, ask };
                 self.relays.spawn(relay.run(known, request));
                 Duration::ZERO
             }
@@ -240,6 +248,7 @@ impl Hook for Host {
         self.house.holds.came_back(resumed);
         if !resumed {
             self.session.gone(number);
+            self.house.world.state().gone.insert(resume.id, self.number);
         }
         self.house.world.note(if resumed { "resumed" } else { "gone" }, 0, number.into());
     }

@@ -36,7 +36,7 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Job {
     pub(crate) called: bool,
-    /// When the server read its REQUEST, the first that it took.
+    /// When the server read the REQUEST that it took, unless that came on an older way than the word that there is none.
     pub(crate) read: Option<Instant>,
     /// The call is over, since then.
     pub(crate) over: Option<Instant>,
@@ -66,6 +66,8 @@ pub(crate) struct State {
     /// All sessions of servers, and those of the client that were seen.
     pub(crate) sessions: Vec<Session>,
     pub(crate) clients: Vec<Session>,
+    /// The last session that was told that nothing of a request is there, by its ID.
+    pub(crate) gone: BTreeMap<[u8; 16], usize>,
     /// There was a session.
     pub(crate) reached: bool,
     pub(crate) cuts: usize,
@@ -102,6 +104,7 @@ impl World {
             house: None,
             sessions: Vec::new(),
             clients: Vec::new(),
+            gone: BTreeMap::new(),
             reached: false,
             cuts: 0,
             trace: 0,
@@ -255,7 +258,7 @@ impl World {
                         fate == Fate::GivenUp || took <= budget,
                         "request {number} took {took:?} of {budget:?} without harm"
                     );
-                    // A REQUEST that arrives when the client was told that it had not, and has forgotten it, is nobody's.
+                    // Of one that arrives behind the word that it did not, the client may know nothing.
                     let known = ask.job.read.is_some_and(|read| read <= ended);
                     if let (Fate::GivenUp, Some(over), true) = (fate, ask.job.over, known) {
                         let after = over.saturating_duration_since(ended.max(calm));
