@@ -132,7 +132,7 @@ async fn bytes_that_are_no_record_end_their_own_session() {
     for length in [0_u16, 1, 16, 16_401, u16::MAX] {
         let mut peer = Peer::enter(vigil.server.address, &vigil.server.credential).await;
         peer.io.write_all(&length.to_be_bytes()).await.unwrap();
-        assert_eq!(peer.verdict().await, Some(Code::Malformed), "a record of {length}");
+        assert_eq!(peer.verdict().await, Some(Code::Unauthentic), "a record of {length}");
     }
     for round in 0..60 {
         let mut peer = Peer::enter(vigil.server.address, &vigil.server.credential).await;
