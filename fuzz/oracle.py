@@ -28,8 +28,8 @@ def plaintext(receiver):
                 # There are no exchanges above it.
                 if frame["type"] == "GOAWAY":
                     frame["last"] = min(frame["last"], decode.MAX_EXCHANGE)
-                # A list or receipt with nothing in it may be said or left out; the other side leaves it out.
-                for key in ("trailers", "receipt"):
+                # A list, receipt or (GOAWAY) text with nothing in it may be said or left out; the other side leaves it out.
+                for key in ("trailers", "receipt", *(["text"] if frame["type"] == "GOAWAY" else [])):
                     if not frame.get(key, True):
                         frame[key] = None
                 lines.append(encode_frame(frame).hex())
