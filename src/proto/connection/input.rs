@@ -233,7 +233,6 @@ impl Connection {
                 }
                 self.check_refused()?;
                 self.events.push_back(Event::Resume(exchange, resume));
-                self.asked = true;
                 Ok(())
             }
             Frame::Body(bytes) => {
@@ -310,7 +309,6 @@ impl Connection {
         }
         self.exchanges.insert(exchange, Exchange::new(Role::Server, &request, credit, self.keep(), now));
         self.events.push_back(Event::Request(exchange, request));
-        self.asked = true;
         Ok(())
     }
 

@@ -233,8 +233,6 @@ pub struct Connection {
     /// Frames about the session, and answers to exchanges that were refused at once.
     control: VecDeque<(u8, u32, Option<u64>, Bytes)>,
     pongs: VecDeque<(u32, [u8; 8])>,
-    /// Server: the program may refuse what it was asked by an event that it has not seen. Until then, no PONG goes out.
-    asked: bool,
     events: VecDeque<Event>,
     /// Server: exchanges that are over, until somebody asks.
     finished: Vec<(u32, Tally)>,
@@ -307,7 +305,6 @@ impl Connection {
             crediting: VecDeque::new(),
             control: VecDeque::new(),
             pongs: VecDeque::new(),
-            asked: false,
             events: VecDeque::new(),
             finished: Vec::new(),
             settled: Vec::new(),
@@ -595,8 +592,6 @@ impl Connection {
 
     /// What happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        self.asked &= event.is_some();
-        event
+        self.events.pop_front()
     }
 }

@@ -75,17 +75,8 @@ impl Connection {
                 return Ok(());
             }
         }
-        let server = self.is_server();
-        while let Some((exchange, token)) = self.pongs.front().copied().filter(|_| !self.asked) {
-            let open = self.exchanges.get(&exchange);
-            let silence = open.filter(|_| server).map_or(0, |open| open.silence(now));
-            if exchange == 0 || open.is_some() {
-                if !put_small(out, text, kind::PONG, exchange, None, &Ping { token, silence }.encode()) {
-                    return Ok(());
-                }
-                self.traffic.sent.frames += 1;
-            }
-            self.pongs.pop_front();
+        if !self.pongs.is_empty() && !self.fill_pongs(now, out, text) {
+            return Ok(());
         }
         // Half of a record at most, so that credit, which costs its peer nothing, holds up no body.
         while out.len() - text <= RECORD_PLAINTEXT / 2
@@ -119,6 +110,27 @@ impl Connection {
             self.traffic.sent.frames += 1;
         }
         Ok(())
+    }
+
+    /// Puts the PONGs that are due, and says whether all of them fitted.
+    fn fill_pongs(&mut self, now: Duration, out: &mut BytesMut, text: usize) -> bool {
+        // The program has yet to see what it may refuse.
+        if self.events.iter().any(|event| matches!(event, Event::Request(..) | Event::Resume(..))) {
+            return true;
+        }
+        let server = self.is_server();
+        while let Some((exchange, token)) = self.pongs.front().copied() {
+            let open = self.exchanges.get(&exchange);
+            let silence = open.filter(|_| server).map_or(0, |open| open.silence(now));
+            if exchange == 0 || open.is_some() {
+                if !put_small(out, text, kind::PONG, exchange, None, &Ping { token, silence }.encode()) {
+                    return false;
+                }
+                self.traffic.sent.frames += 1;
+            }
+            self.pongs.pop_front();
+        }
+        true
     }
 
     /// Puts the next frame of an exchange into the record that begins at `text`.
