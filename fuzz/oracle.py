@@ -28,6 +28,9 @@ def plaintext(receiver):
                 # There are no exchanges above it.
                 if frame["type"] == "GOAWAY":
                     frame["last"] = min(frame["last"], decode.MAX_EXCHANGE)
+                # Those that nobody knows are all one.
+                if frame.get("code"):
+                    frame["code"] = min(frame["code"], 0xFFFF)
                 # A list, receipt or (GOAWAY) text with nothing in it may be said or left out; the other side leaves it out.
                 for key in ("trailers", "receipt", *(["text"] if frame["type"] == "GOAWAY" else [])):
                     if not frame.get(key, True):
