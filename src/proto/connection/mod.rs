@@ -467,9 +467,9 @@ impl Connection {
         due
     }
 
-    /// Server: when its REQUEST was read, if the exchange is still held here. What its receipt says counts from then.
+    /// Server: when its REQUEST was read, if the exchange is still here. What its receipt says counts from then.
     pub fn began(&self, exchange: u32) -> Option<Duration> {
-        self.exchanges.get(&exchange).or_else(|| self.held.get(&exchange)).map(Exchange::began)
+        self.any(exchange).map(Exchange::began)
     }
 
     /// Server: the upstream is being called.
@@ -521,6 +521,7 @@ impl Connection {
         let is_refused = open.out.is_empty();
         open.push_error(notice.encode(), false)?;
         if is_refused {
+            // It is that one frame; nothing comes behind it.
             open.listed = true;
             self.failed.push_back(exchange);
         } else {

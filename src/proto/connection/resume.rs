@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// The exchange, wherever it is. One whose last frame is sealed may still be there as well.
-    fn any(&self, exchange: u32) -> Option<&Exchange> {
+    pub(super) fn any(&self, exchange: u32) -> Option<&Exchange> {
         self.held.get(&exchange).or_else(|| self.exchanges.get(&exchange)).or_else(|| self.settling.get(&exchange))
     }
 
