@@ -189,7 +189,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_the_network_does_nothing_is_lost_twice_or_left() {
-    let seeds = number("XLLM_SEEDS").unwrap_or(100);
+    let seeds = number("XLLM_SEEDS").unwrap_or(500);
     let from = number("XLLM_FROM").unwrap_or(0);
     let next = AtomicU64::new(from);
     let work = || {
