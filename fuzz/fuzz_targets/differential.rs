@@ -70,7 +70,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn same(about: About, data: &[u8], ours: String) {
-    // Of two faults in one head, either may be told; the vectors say which is which.
+    // Of two faults in one head, either may be told (section 1.3 of protocol.md).
     let either = |said: String| said.replace("too-large", "malformed");
     assert_eq!(either(ours), either(python::ask(about, data)), "ours is on the left; of {}", hex(data));
 }

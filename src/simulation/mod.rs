@@ -13,16 +13,14 @@ mod client;
 pub(crate) mod dice;
 pub(crate) mod net;
 pub(crate) mod plan;
+#[path = "../../tests/support/seeds.rs"]
+mod seeds;
 pub(crate) mod world;
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    num::NonZero,
-    sync::{
-        Arc, Once,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Once, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -183,36 +181,19 @@ async fn operate(world: Arc<World>) {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
-}
-
 #[test]
 fn whatever_the_network_does_nothing_is_lost_twice_or_left() {
-    let seeds = number("XLLM_SEEDS").unwrap_or(500);
-    let from = number("XLLM_FROM").unwrap_or(0);
-    let next = AtomicU64::new(from);
-    let work = || {
-        let mut sums = BTreeMap::<_, usize>::new();
-        loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= from + seeds {
-                return sums;
-            }
-            let outcome = std::panic::catch_unwind(|| run(seed, false));
-            let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed} fails, and does so again with XLLM_SEED={seed}"));
+    let (seeds, sums) = seeds::each(
+        |seed| run(seed, false),
+        |sums: &mut BTreeMap<&str, usize>, outcome| {
             for (name, count) in outcome.fates.into_iter().chain([("cuts", outcome.cuts)]) {
                 *sums.entry(name).or_default() += count;
             }
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut sums = BTreeMap::<_, usize>::new();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for (name, count) in workers.into_iter().flat_map(|worker| worker.join().unwrap()) {
-            *sums.entry(name).or_default() += count;
-        }
+        },
+    );
+    let sums = sums.into_iter().flatten().fold(BTreeMap::<_, usize>::new(), |mut all, (name, count)| {
+        *all.entry(name).or_default() += count;
+        all
     });
     println!("{seeds} seeds: {sums:?}");
     assert!(seeds < 20 || sums["cuts"] as u64 > seeds && sums["whole"] > sums["lost"], "it tests what it is for");
@@ -227,7 +208,7 @@ fn a_seed_is_one_run() {
 
 #[test]
 fn one_seed_once_more() {
-    if let Some(seed) = number("XLLM_SEED") {
+    if let Some(seed) = seeds::number("XLLM_SEED") {
         println!("{:?}", run(seed, true));
     }
 }

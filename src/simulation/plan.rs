@@ -155,6 +155,11 @@ impl Rules {
 }
 
 impl Plan {
+    /// What the network carries of it, either way; of an answer without an end nobody knows.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.upload + if self.answer == u64::MAX { 0 } else { self.answer }
+    }
+
     fn draw(few: bool, endless: bool) -> Self {
         let upload = if dice::one_in(2) { dice::size(if few { 200_000 } else { 20_000 }) } else { 0 };
         let most = if few && dice::one_in(10) { 2_000_000 } else { 60_000 };

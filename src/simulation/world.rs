@@ -221,8 +221,7 @@ impl World {
         // They may wait for each other.
         let others = if self.rules.exchanges < 100 { state.asks.iter().map(|ask| ask.slept).sum() } else { Duration::ZERO };
         // The requests share what the network carries.
-        let all =
-            self.plans.iter().map(|plan| plan.upload + if plan.answer == u64::MAX { 0 } else { plan.answer }).sum::<u64>();
+        let all = self.plans.iter().map(Plan::bytes).sum::<u64>();
         let shared = u32::try_from(all / self.rules.weather.room as u64).expect("it is small");
         for (number, (ask, plan)) in state.asks.iter().zip(&self.plans).enumerate() {
             let (fate, ended) = (ask.fate.expect("it has ended"), ask.ended.expect("it has ended"));
@@ -230,8 +229,7 @@ impl World {
                 assert!(!ask.job.is_whole, "request {number} may be repeated, and its upstream had all of it");
             }
             let started = self.start + plan.starts;
-            let bytes = plan.upload + if plan.answer == u64::MAX { 0 } else { plan.answer };
-            let trips = u32::try_from(20 + bytes / 4096).expect("it is small");
+            let trips = u32::try_from(20 + plan.bytes() / 4096).expect("it is small");
             let latency = self.rules.weather.latency + Duration::from_millis(2);
             let network = latency * (2 * trips + shared);
             match self.rules.kind {

@@ -10,21 +10,14 @@
 mod client;
 mod dice;
 mod net;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod server;
 mod world;
-
-use std::{
-    num::NonZero,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
 
 use dice::Dice;
 use world::{Fate, World};
 use xllm_proxy::proto::AES_GCM;
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
-}
 
 /// Runs one seed to its end. Every other one has no restarts and a long hold: there, nothing may be lost at all.
 fn run(seed: u64) -> [usize; 3] {
@@ -36,25 +29,8 @@ fn run(seed: u64) -> [usize; 3] {
 
 #[test]
 fn whatever_the_network_does_nothing_is_lost_twice_or_left() {
-    let seeds = number("XLLM_SEEDS").unwrap_or(500);
-    let from = number("XLLM_FROM").unwrap_or(0);
-    let next = AtomicU64::new(from);
-    let work = || {
-        let mut sums = [0; 3];
-        loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= from + seeds {
-                return sums;
-            }
-            let counts = std::panic::catch_unwind(|| run(seed));
-            let counts = counts.unwrap_or_else(|_| panic!("seed {seed} fails, and does so again with XLLM_SEED={seed}"));
-            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let sums = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    let (seeds, sums) = seeds::each(run, |sums: &mut [usize; 3], counts| {
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     });
     let [whole, lost, cuts] = [0, 1, 2].map(|which| sums.iter().map(|sums| sums[which]).sum::<usize>());
     println!("{seeds} seeds: {cuts} cuts, {whole} whole answers, {lost} lost with a restart or a hold that ran out");
@@ -63,7 +39,7 @@ fn whatever_the_network_does_nothing_is_lost_twice_or_left() {
 
 #[test]
 fn one_seed_once_more() {
-    if let Some(seed) = number("XLLM_SEED") {
+    if let Some(seed) = seeds::number("XLLM_SEED") {
         println!("{:?}", run(seed));
     }
 }

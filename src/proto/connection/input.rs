@@ -358,10 +358,7 @@ impl Connection {
             }
             Frame::Gone => {
                 open.on_gone()?;
-                self.idle_since = now;
-                if let Some(open) = self.exchanges.remove(&exchange).filter(Exchange::is_resumable) {
-                    self.held.insert(exchange, open);
-                }
+                self.hold_one(now, exchange, Exchange::is_resumable);
                 Event::Gone(exchange)
             }
             _ => return Err(Error::Misuse("a frame that the decoder lets through from the wrong side")),
@@ -375,12 +372,18 @@ impl Connection {
     /// Client: it is not in this session; it goes on in another, if somebody still wants it, or the server has yet to hear that nobody
     /// does.
     fn go_adrift(&mut self, now: Duration, exchange: u32) {
-        self.idle_since = now;
-        let Some(open) = self.exchanges.remove(&exchange) else { return };
-        if open.is_resumable() || open.owes_cancel() {
-            self.held.insert(exchange, open);
+        if self.hold_one(now, exchange, |open| open.is_resumable() || open.owes_cancel()) {
             self.events.push_back(Event::Adrift(exchange));
         }
+    }
+
+    /// Client: it is open here no more. Says whether it is held, as it is if it is `wanted`.
+    fn hold_one(&mut self, now: Duration, exchange: u32, wanted: impl FnOnce(&Exchange) -> bool) -> bool {
+        self.idle_since = now;
+        let open = self.exchanges.remove(&exchange).filter(wanted);
+        let is_held = open.is_some();
+        self.held.extend(open.map(|open| (exchange, open)));
+        is_held
     }
 
     fn receive_goaway(&mut self, now: Duration, goaway: GoAway) {

@@ -74,17 +74,16 @@ impl Relay {
         world.note("call", ask, 0);
         let is_none = request.body == BodyLength::None;
         world.ask(ask, |ask| ask.job.is_whole = is_none);
-        if plan.early && !is_none {
+        if !is_none {
             let upload = Upload { world: world.clone(), exchange: self.exchange.clone(), ask };
-            let (world, working) = (world.clone(), world.work());
-            tokio::spawn(async move {
-                upload.take().await;
-                world.ask(ask, |ask| ask.job.unread = Some(Instant::now()));
-                drop(working);
-            });
-        } else if !is_none {
-            let upload = Upload { world: world.clone(), exchange: self.exchange.clone(), ask };
-            if !upload.take().await {
+            if plan.early {
+                let (world, working) = (world.clone(), world.work());
+                tokio::spawn(async move {
+                    upload.take().await;
+                    world.ask(ask, |ask| ask.job.unread = Some(Instant::now()));
+                    drop(working);
+                });
+            } else if !upload.take().await {
                 return Err(Stop::Abandoned);
             }
         }
