@@ -30,7 +30,7 @@ use crate::proto::{
     tally::Traffic,
 };
 
-/// Bytes to have room for before a read: one record, so that a full-speed stream is read in whole records.
+/// Bytes that a read makes room for in all: one record, so that a full-speed stream is read in whole records.
 const READ: usize = LENGTH + RECORD_PLAINTEXT + TAG;
 /// Bytes that may wait for a key look-up: beyond this the peer is not read.
 const UNREAD: usize = HELLO + 2 * READ;
@@ -310,7 +310,7 @@ where
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        self.input.reserve(READ);
+        self.input.reserve(READ.saturating_sub(self.input.len()).max(HELLO));
         match poll_read_buf(&mut self.io, cx, &mut self.input) {
             Poll::Ready(Ok(read)) if read > 0 => true,
             Poll::Ready(_) => {

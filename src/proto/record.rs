@@ -61,7 +61,6 @@ impl Sealer {
 
     /// Begins a record at the end of `out`: frames are appended next, then [`Sealer::seal`] takes what this gave.
     pub fn begin(out: &mut BytesMut) -> usize {
-        out.reserve(LENGTH + RECORD_PLAINTEXT + TAG);
         let start = out.len();
         out.put_bytes(0, LENGTH);
         start

@@ -74,7 +74,7 @@ async fn slow_records(count: usize) {
         }
     };
     join_all((0..count).map(slow)).await;
-    vigil.end(16 * 1024 + 64 * count as u64).await;
+    vigil.end(16 * 1024 + 48 * count as u64).await;
 }
 
 /// One session after the other, some at once: opened, and closed in order, cut, or with a request under way.
