@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::session::{Incoming, Session, Slot, State};
 use crate::proto::{
-    Closed, Code, Connection, Held,
+    Closed, Code, Connection, Fault, Held,
     frame::{CancelReason, Notice, Resume},
     handshake::ServerHello,
     tally::Tally,
@@ -47,6 +47,8 @@ pub(crate) struct Adrift {
     pub(crate) since: Instant,
     /// How often another session was tried.
     pub(crate) tries: u32,
+    /// Its session was cut. Otherwise the server did not take it, or the session ended in order before it could.
+    pub(crate) cut: bool,
     /// Its session was lost in silence: others from before may be, too.
     pub(crate) silent: bool,
     /// No server has seen anything of it.
@@ -314,6 +316,7 @@ impl Exchange {
             Some(Adrift {
                 since: self.start + slot.adrift?,
                 tries: slot.tries,
+                cut: state.closed_by_cut(),
                 silent: matches!(state.closed, Some(Closed::TimedOut { .. })),
                 is_new: state.connection.is_new(number),
                 server: state.connection.said()?.clone(),
@@ -326,10 +329,17 @@ impl Exchange {
     pub(crate) fn lose(&self, because: String) -> bool {
         let wake = self.locked(|state, number| {
             let unsent = !state.connection.was_asked(number);
+            let was_refused = state.connection.is_new(number) && !state.closed_by_cut();
             state.connection.forget(number);
-            let slot = state.slots.get_mut(&number).filter(|slot| !slot.over)?;
             let why = state.closed.clone().unwrap_or(Closed::Lost { in_hello: false });
-            slot.inbox.push_back(Incoming::Closed { why, unsent, back: Some(because) });
+            let slot = state.slots.get_mut(&number).filter(|slot| !slot.over)?;
+            slot.inbox.push_back(if was_refused {
+                let text =
+                    format!("the proxy ended the session before it took the request, and another was not to be had: {because}");
+                Incoming::Failed(Notice::new(Code::ShuttingDown, Fault::Proxy, text).retry_safe())
+            } else {
+                Incoming::Closed { why, unsent, back: Some(because) }
+            });
             slot.over = true;
             Some(slot.take_wakers())
         });

@@ -349,6 +349,11 @@ impl State {
         }
     }
 
+    /// Whether the session is over because its path broke: its exchanges may go on in another.
+    pub(super) fn closed_by_cut(&self) -> bool {
+        self.closed.as_ref().is_some_and(Closed::is_cut)
+    }
+
     /// Moves what happened to the slots.
     pub(super) fn dispatch(&mut self, now: Duration, told: &mut Told) {
         while let Some(event) = self.connection.poll_event() {

@@ -71,15 +71,18 @@ async fn a_request_waits_for_a_proxy_that_comes_back() {
 }
 
 /// What comes of a request that is under way when the server's word that it stops is: it was sent to a server that has gone, and
-/// another one is there.
-async fn crossing(request: impl FnOnce(&Relay) -> Request) -> (Result<Bytes, Error>, Relay) {
+/// another one is there, or not.
+async fn crossing(another: bool, request: impl FnOnce(&Relay) -> Request) -> (Result<Bytes, Error>, Relay) {
     let mut relay = Relay::start().await;
     let mitm = Mitm::harm(relay.address.parse().unwrap(), Way::Down, Harm::Gate).await;
     mitm.let_go();
     let client = relay.builder(&mitm.address()).build();
     assert!(whole(&client, get(&relay.url("/raw/binary"))).await.is_ok());
     mitm.hold();
-    relay.restart().await;
+    relay.stop().await;
+    if another {
+        relay.start_again().await;
+    }
     let before = mitm.tapes()[0].up.len();
     let sent = async {
         within("the request", async {
@@ -97,12 +100,20 @@ async fn crossing(request: impl FnOnce(&Relay) -> Request) -> (Result<Bytes, Err
 #[tokio::test]
 async fn a_request_that_crosses_the_word_that_the_proxy_stops_is_sent_once_more() {
     for size in [0, 10, 300_000] {
-        let (body, relay) = crossing(|relay| request("POST", &relay.url("/raw/sink"), vec![b'x'; size])).await;
+        let (body, relay) = crossing(true, |relay| request("POST", &relay.url("/raw/sink"), vec![b'x'; size])).await;
         assert!(body.is_ok(), "{body:?}");
         let recorded = relay.mock.requests();
         let [_, recorded] = &recorded[..] else { panic!("one before, and one that was sent once more") };
         assert_eq!((recorded.body_len, recorded.body_complete), (u64::try_from(size).unwrap(), true));
     }
+}
+
+#[tokio::test]
+async fn without_another_proxy_it_fails_at_once_as_one_that_comes_later_does() {
+    let (answer, relay) = crossing(false, |relay| get(&relay.url("/raw/binary"))).await;
+    let error = answer.unwrap_err();
+    assert_eq!((error.code(), error.blame(), error.retry_safe()), ("shutting-down", Fault::Proxy, true), "{error}");
+    assert_eq!(relay.mock.stats().requests, 1, "the one before");
 }
 
 #[tokio::test]
@@ -113,7 +124,7 @@ async fn a_body_that_comes_piece_by_piece_is_sent_once_more_as_far_as_it_came() 
         tokio::time::sleep(Duration::from_millis(500)).await;
         pieces.unbounded_send(Ok(Frame::data("and ended".into()))).unwrap();
     });
-    let (body, _relay) = crossing(|relay| streaming("POST", &relay.url("/raw/echo"), body)).await;
+    let (body, _relay) = crossing(true, |relay| streaming("POST", &relay.url("/raw/echo"), body)).await;
     // "begun, and ended"
     let body = body.unwrap();
     assert!(String::from_utf8_lossy(&body).contains("\"YmVndW4sIGFuZCBlbmRlZA==\""), "{body:?}");

@@ -50,8 +50,13 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(
     let hold = Duration::from_secs(adrift.server.hold);
     // Where nobody told the server of the cut, it finds out later than we do, and holds from then on. If not, it says so.
     let hold = if adrift.silent { hold + SERVER_FINDS_OUT } else { hold };
-    let hold = if adrift.is_new { hold.max(pool.settings.patience) } else { hold };
-    let Some(deadline) = adrift.since.checked_add(hold) else { return Ok(()) };
+    let time = match (adrift.is_new, adrift.cut) {
+        (false, _) => hold,
+        (true, true) => hold.max(pool.settings.patience),
+        // The server takes nothing new: it has as much time as a request that comes now, and as little.
+        (true, false) => pool.settings.patience,
+    };
+    let Some(deadline) = adrift.since.checked_add(time) else { return Ok(()) };
     debug!(anew, tries = adrift.tries, "a request is to go on in another session");
     if adrift.tries > 0 {
         sleep(jitter(backoff(adrift.tries, BACKOFF_WAITED_FOR))).await;
@@ -79,7 +84,9 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(
             }
         }
         if Instant::now() >= deadline {
-            return Err("the proxy does not hold it any longer".into());
+            let text =
+                if adrift.is_new { "no session to the proxy took it in time" } else { "the proxy does not hold it any longer" };
+            return Err(text.into());
         }
     }
 }
