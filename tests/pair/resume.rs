@@ -7,7 +7,9 @@ use xllm_proxy::proto::{
     limits::{self, FRAME_COST},
 };
 
-use crate::pair::{Pair, Scripted, client_config, closed, get, ms, ok, pieces, post, secs, server_config, server_hello};
+use crate::pair::{
+    Pair, Scripted, client_config, closed, encoded, get, ms, ok, pieces, post, secs, server_config, server_hello,
+};
 
 const KEEP: usize = 64 * 1024;
 
@@ -529,6 +531,33 @@ fn of_one_that_was_asked_anew_and_cancelled_the_first_is_cancelled_if_it_has_arr
 }
 
 #[test]
+fn one_that_waits_for_a_session_is_cancelled_there_or_forgotten_if_no_server_has_seen_it() {
+    let (mut old, mut new) = (pair(), pair());
+    let seen = old.open(&get());
+    let unseen = old.client.request(old.now, &get()).unwrap();
+    cut(&mut old);
+    for number in [seen, unseen] {
+        assert!(old.client.holds(number));
+        old.client.cancel(number, CancelReason::CallerGone);
+    }
+    assert!(!old.client.holds(unseen));
+    assert_eq!(old.client.cancels().collect::<Vec<_>>(), [seen]);
+    let (again, _, events) = back(&mut old, &mut new, seen);
+    assert!(events.is_empty(), "its caller has gone: {events:?}");
+    assert_eq!(new.events(Role::Server)[..], [Event::Cancelled(again, CancelReason::CallerGone)]);
+}
+
+#[test]
+fn one_that_was_forgotten_and_then_cancelled_outlives_no_session() {
+    let mut pair = pair();
+    let number = pair.open(&get());
+    pair.client.forget(number);
+    pair.client.cancel(number, CancelReason::CallerGone);
+    cut(&mut pair);
+    assert!(!pair.client.holds_any());
+}
+
+#[test]
 fn a_server_that_cuts_a_session_calls_no_refused_duplicate_safe_to_repeat() {
     let mut pair = pair();
     let (first, second) = (pair.client.request(pair.now, &get()).unwrap(), pair.client.request(pair.now, &get()).unwrap());
@@ -1009,6 +1038,31 @@ fn a_pong_comes_behind_the_refusal_of_what_came_before_its_ping() {
     let mut peer = asked_and_pinged();
     peer.events();
     assert!(matches!(peer.hear()[..], [(0, Frame::Pong(PING))]));
+}
+
+#[test]
+fn a_pong_comes_behind_all_refusals_however_little_room_they_leave_it() {
+    const COUNT: u32 = 32;
+    let refusal = |size: usize| Notice::new(Code::DuplicateRequest, Fault::Client, "x".repeat(size));
+    let size = |text: usize| encoded(1, &Frame::Error { seq: 0, notice: refusal(text) }).len();
+    let most = limits::RECORD_PLAINTEXT - 31 * size(497);
+    // From a record that is full to one with room for a PONG, and one refusal in a record of its own.
+    for room in -1..16 {
+        let last = most.checked_add_signed(-room).unwrap() - (size(497) - 497);
+        let mut peer = Scripted::client_with(server_config(), &Terms { hold: Some(hold()), ..Terms::default() });
+        for number in 1..=COUNT {
+            peer.frame(number, &Frame::Request(get().into()));
+        }
+        peer.frame(0, &Frame::Ping(PING));
+        peer.events();
+        for number in 1..=COUNT {
+            peer.subject.fail(number, &refusal(if number == COUNT { last } else { 497 })).unwrap();
+        }
+        let heard = peer.hear();
+        let (refusals, pong) = heard.split_at(COUNT as usize);
+        assert!(refusals.iter().all(|(_, frame)| matches!(frame, Frame::Error { seq: 0, .. })), "{refusals:?}");
+        assert!(matches!(pong, [(0, Frame::Pong(PING))]), "{room}: {pong:?}");
+    }
 }
 
 #[test]

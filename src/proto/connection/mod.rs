@@ -438,15 +438,13 @@ impl Connection {
     }
 
     /// Client: wants no more of this exchange. Nothing more of it is reported. If its session is cut before the server has heard of it,
-    /// it [is held](Self::holds) to say so in another one.
+    /// it [is held](Self::holds) to say so in another one; but one that no server has seen is over at once.
     pub fn cancel(&mut self, exchange: u32, reason: CancelReason) {
-        if let Ok(open) = self.exchange(exchange) {
+        if self.is_new(exchange) {
+            self.held.remove(&exchange);
+        } else if let Ok(open) = self.exchange(exchange) {
             open.push_cancel(reason);
             self.list(exchange);
-        } else if self.is_new(exchange) {
-            self.held.remove(&exchange);
-        } else if let Some(held) = self.held.get_mut(&exchange) {
-            held.push_cancel(reason);
         }
     }
 
