@@ -47,12 +47,12 @@ pub(crate) struct Adrift {
     pub(crate) since: Instant,
     /// How often another session was tried.
     pub(crate) tries: u32,
-    /// Its session was cut. Otherwise the server did not take it, or the session ended in order before it could.
-    pub(crate) cut: bool,
     /// Its session was lost in silence: others from before may be, too.
     pub(crate) silent: bool,
     /// No server has seen anything of it.
     pub(crate) is_new: bool,
+    /// The same, and not because the path broke: the server ended the session before.
+    pub(crate) refused: bool,
     /// The server that has it.
     pub(crate) server: ServerHello,
 }
@@ -316,9 +316,9 @@ impl Exchange {
             Some(Adrift {
                 since: self.start + slot.adrift?,
                 tries: slot.tries,
-                cut: state.closed_by_cut(),
                 silent: matches!(state.closed, Some(Closed::TimedOut { .. })),
                 is_new: state.connection.is_new(number),
+                refused: state.was_refused(number),
                 server: state.connection.said()?.clone(),
             })
         })
@@ -329,15 +329,15 @@ impl Exchange {
     pub(crate) fn lose(&self, because: String) -> bool {
         let wake = self.locked(|state, number| {
             let unsent = !state.connection.was_asked(number);
-            let was_refused = state.connection.is_new(number) && !state.closed_by_cut();
+            let refused = state.was_refused(number);
             state.connection.forget(number);
-            let why = state.closed.clone().unwrap_or(Closed::Lost { in_hello: false });
             let slot = state.slots.get_mut(&number).filter(|slot| !slot.over)?;
-            slot.inbox.push_back(if was_refused {
+            slot.inbox.push_back(if refused {
                 let text =
                     format!("the proxy ended the session before it took the request, and another was not to be had: {because}");
                 Incoming::Failed(Notice::new(Code::ShuttingDown, Fault::Proxy, text).retry_safe())
             } else {
+                let why = state.closed.clone().unwrap_or(Closed::Lost { in_hello: false });
                 Incoming::Closed { why, unsent, back: Some(because) }
             });
             slot.over = true;

@@ -310,6 +310,7 @@ where
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        // While a key look-up is due, more than one record may wait.
         self.input.reserve(READ.saturating_sub(self.input.len()).max(HELLO));
         match poll_read_buf(&mut self.io, cx, &mut self.input) {
             Poll::Ready(Ok(read)) if read > 0 => true,

@@ -349,9 +349,9 @@ impl State {
         }
     }
 
-    /// Whether the session is over because its path broke: its exchanges may go on in another.
-    pub(super) fn closed_by_cut(&self) -> bool {
-        self.closed.as_ref().is_some_and(Closed::is_cut)
+    /// Client: whether the server took nothing of this exchange, and the path was not why: it ended the session before.
+    pub(super) fn was_refused(&self, number: u32) -> bool {
+        self.connection.is_new(number) && !self.closed.as_ref().is_some_and(Closed::is_cut)
     }
 
     /// Moves what happened to the slots.

@@ -1043,12 +1043,13 @@ fn a_pong_comes_behind_the_refusal_of_what_came_before_its_ping() {
 #[test]
 fn a_pong_comes_behind_all_refusals_however_little_room_they_leave_it() {
     const COUNT: u32 = 32;
+    const TEXT: usize = 497;
     let refusal = |size: usize| Notice::new(Code::DuplicateRequest, Fault::Client, "x".repeat(size));
     let size = |text: usize| encoded(1, &Frame::Error { seq: 0, notice: refusal(text) }).len();
-    let most = limits::RECORD_PLAINTEXT - 31 * size(497);
+    let most = limits::RECORD_PLAINTEXT - (COUNT as usize - 1) * size(TEXT);
     // From a record that is full to one with room for a PONG, and one refusal in a record of its own.
     for room in -1..16 {
-        let last = most.checked_add_signed(-room).unwrap() - (size(497) - 497);
+        let last = most.checked_add_signed(-room).unwrap() - (size(TEXT) - TEXT);
         let mut peer = Scripted::client_with(server_config(), &Terms { hold: Some(hold()), ..Terms::default() });
         for number in 1..=COUNT {
             peer.frame(number, &Frame::Request(get().into()));
@@ -1056,7 +1057,7 @@ fn a_pong_comes_behind_all_refusals_however_little_room_they_leave_it() {
         peer.frame(0, &Frame::Ping(PING));
         peer.events();
         for number in 1..=COUNT {
-            peer.subject.fail(number, &refusal(if number == COUNT { last } else { 497 })).unwrap();
+            peer.subject.fail(number, &refusal(if number == COUNT { last } else { TEXT })).unwrap();
         }
         let heard = peer.hear();
         let (refusals, pong) = heard.split_at(COUNT as usize);

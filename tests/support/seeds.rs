@@ -2,7 +2,10 @@
 
 use std::{
     num::NonZero,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// A number from the environment.
@@ -10,27 +13,27 @@ pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
-/// Runs `XLLM_SEEDS` seeds (500) from `XLLM_FROM` (0) on. Gives their number, and what each thread has collected.
-pub(crate) fn each<T, S: Default + Send>(run: impl Fn(u64) -> T + Sync, collect: impl Fn(&mut S, T) + Sync) -> (u64, Vec<S>) {
+/// Runs `XLLM_SEEDS` seeds (500) from `XLLM_FROM` (0) on. Gives their number, and what was collected of them.
+pub(crate) fn each<T, S: Default + Send>(run: impl Fn(u64) -> T + Sync, collect: impl Fn(&mut S, T) + Sync) -> (u64, S) {
     let seeds = number("XLLM_SEEDS").unwrap_or(500);
     let from = number("XLLM_FROM").unwrap_or(0);
-    let next = AtomicU64::new(from);
+    let (next, sums) = (AtomicU64::new(from), Mutex::new(S::default()));
     let work = || {
-        let mut sums = S::default();
         loop {
             let seed = next.fetch_add(1, Relaxed);
             if seed >= from + seeds {
-                return sums;
+                return;
             }
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed)));
             let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed} fails, and does so again with XLLM_SEED={seed}"));
-            collect(&mut sums, outcome);
+            collect(&mut sums.lock().unwrap(), outcome);
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let sums = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
     });
-    (seeds, sums)
+    (seeds, sums.into_inner().unwrap())
 }

@@ -50,11 +50,14 @@ async fn attempt(pool: &Arc<Inner>, exchange: &Exchange, anew: bool) -> Result<(
     let hold = Duration::from_secs(adrift.server.hold);
     // Where nobody told the server of the cut, it finds out later than we do, and holds from then on. If not, it says so.
     let hold = if adrift.silent { hold + SERVER_FINDS_OUT } else { hold };
-    let time = match (adrift.is_new, adrift.cut) {
-        (false, _) => hold,
-        (true, true) => hold.max(pool.settings.patience),
+    let patience = pool.settings.patience;
+    let time = if adrift.refused {
         // The server takes nothing new: it has as much time as a request that comes now, and as little.
-        (true, false) => pool.settings.patience,
+        patience
+    } else if adrift.is_new {
+        hold.max(patience)
+    } else {
+        hold
     };
     let Some(deadline) = adrift.since.checked_add(time) else { return Ok(()) };
     debug!(anew, tries = adrift.tries, "a request is to go on in another session");

@@ -380,10 +380,9 @@ impl Connection {
     /// Client: it is open here no more. Says whether it is held, as it is if it is `wanted`.
     fn hold_one(&mut self, now: Duration, exchange: u32, wanted: impl FnOnce(&Exchange) -> bool) -> bool {
         self.idle_since = now;
-        let open = self.exchanges.remove(&exchange).filter(wanted);
-        let is_held = open.is_some();
-        self.held.extend(open.map(|open| (exchange, open)));
-        is_held
+        let Some(open) = self.exchanges.remove(&exchange).filter(wanted) else { return false };
+        self.held.insert(exchange, open);
+        true
     }
 
     fn receive_goaway(&mut self, now: Duration, goaway: GoAway) {
